@@ -1,0 +1,3 @@
+//! Alert rules: pending, firing, resolved, and durable transitions.
+
+fn main() {}

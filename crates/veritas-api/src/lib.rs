@@ -1,0 +1,3 @@
+//! The REST API: routes, JWT, rate limits, JSON bodies, OpenAPI.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Whole-system benchmarks beside the peers.
+
+fn main() {}

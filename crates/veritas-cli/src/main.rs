@@ -1,0 +1,3 @@
+//! The `veritas` binary.
+
+fn main() {}

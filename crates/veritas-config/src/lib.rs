@@ -1,0 +1,3 @@
+//! Configuration: defaults < file < environment < flags; a value knows its origin.
+
+fn main() {}

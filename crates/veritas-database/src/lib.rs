@@ -1,0 +1,3 @@
+//! Query optimization: statement recorders, findings, and an index advisor that proves by running.
+
+fn main() {}

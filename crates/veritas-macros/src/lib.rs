@@ -1,0 +1,3 @@
+//! `#[veritas::profile]`.
+
+fn main() {}

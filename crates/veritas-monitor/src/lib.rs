@@ -1,0 +1,3 @@
+//! System and process monitoring from a background sampler.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Function profiling: time and percentiles of named functions, sync and async.
+
+fn main() {}

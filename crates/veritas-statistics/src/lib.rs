@@ -1,0 +1,3 @@
+//! Histograms, quantiles, paired tests and intervals: one implementation for all.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! History of metrics and the control plane: what survives a restart.
+
+fn main() {}

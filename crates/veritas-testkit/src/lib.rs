@@ -1,0 +1,3 @@
+//! Real PostgreSQL and Redis, a virtual clock, seeded workloads: for tests only.
+
+fn main() {}
