@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Hashes bytes to 64 bits, the same on every machine and in every release
-/// (FNV-1a, Fowler/Noll/Vo, with the final avalanche of MurmurHash3, since FNV
+/// (FNV-1a, Fowler/Noll/Vo, with the final avalanche of `MurmurHash3`, since FNV
 /// alone mixes its high bits badly).
 pub const fn stable_hash(bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;

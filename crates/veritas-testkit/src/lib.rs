@@ -1,3 +1,55 @@
 //! Real PostgreSQL and Redis, a virtual clock, seeded workloads: for tests only.
+//!
+//! What it gives:
+//! - [`VirtualClock`]: a [`Clock`](veritas_model::Clock) that a test moves by hand, wall time both ways;
+//! - [`wait_for`]: waits for a condition with a deadline, so that no test sleeps;
+//! - [`data_dir`]: an empty directory of one test, gone when the test ends.
+//!
+//! What it does not: it mocks no server, and it knows no crate of ours but `veritas-model`.
+//!
+//! ```
+//! use std::time::Duration;
+//! use veritas_model::Clock;
+//! use veritas_testkit::{VirtualClock, wait_for};
+//!
+//! let clock = VirtualClock::new();
+//! let before = clock.monotonic();
+//! clock.advance(Duration::from_secs(10));
+//! assert_eq!(clock.monotonic().since(before), Duration::from_secs(10));
+//!
+//! let worker = std::thread::spawn(|| 42);
+//! wait_for(Duration::from_secs(10), || worker.is_finished());
+//! ```
 
-fn main() {}
+mod clock;
+mod wait;
+
+pub use clock::VirtualClock;
+pub use tempfile::TempDir;
+pub use wait::{Answer, wait_for};
+
+/// Creates an empty directory that is removed when the returned guard is dropped.
+///
+/// # Panics
+///
+/// When the directory cannot be created.
+pub fn data_dir() -> TempDir {
+    match tempfile::Builder::new().prefix("veritas-").tempdir() {
+        Ok(directory) => directory,
+        Err(error) => panic!("failed to create a directory for the test: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_dir_is_gone_with_its_guard() {
+        let directory = data_dir();
+        let path = directory.path().to_path_buf();
+        assert!(path.is_dir());
+        drop(directory);
+        assert!(!path.exists());
+    }
+}
