@@ -46,7 +46,7 @@ impl VirtualClock {
 
     /// Makes a clock that shows `wall`.
     pub fn starting_at(wall: Timestamp) -> Self {
-        let monotonic = Monotonic::from_origin(Duration::from_secs(3_600));
+        let monotonic = Monotonic::from_origin(Duration::from_hours(1));
         Self { hands: Arc::new(Mutex::new(Hands { wall, monotonic })) }
     }
 

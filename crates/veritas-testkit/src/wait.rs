@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn the_value_comes_back_once_there_is_one() {
         let mut looks = 0;
-        let value = wait_for(Duration::from_secs(60), || {
+        let value = wait_for(Duration::from_mins(1), || {
             looks += 1;
             (looks == 3).then_some(looks)
         });
