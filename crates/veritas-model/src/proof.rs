@@ -61,6 +61,9 @@ pub struct MeasuredGain {
     pub bytes_read_before: Option<f64>,
     /// Bytes read per call with the change; `None` where it is not measured.
     pub bytes_read_after: Option<f64>,
+    /// Share by which the writes in the plan's scope became costlier, weighted by
+    /// their calls (0.1: a write costs 10 % more); `None` where none was measured.
+    pub write_slowdown: Option<f64>,
     /// Whether every pair returned the same rows.
     pub results_equal: bool,
     /// Where and how it was measured, for people ("200 pairs on a copy of main, …").
@@ -200,6 +203,7 @@ mod tests {
             seconds_gain_interval: interval,
             bytes_read_before: None,
             bytes_read_after: None,
+            write_slowdown: None,
             results_equal: true,
             method: "test".into(),
         }
