@@ -3,9 +3,13 @@
 //! What it gives:
 //! - [`VirtualClock`]: a [`Clock`](veritas_model::Clock) that a test moves by hand, wall time both ways;
 //! - [`wait_for`]: waits for a condition with a deadline, so that no test sleeps;
+//! - [`Postgres`], [`Redis`]: servers of the test's own, on private Unix sockets;
+//! - [`workload`]: operations and popularity from a seed that can be printed;
 //! - [`data_dir`]: an empty directory of one test, gone when the test ends.
 //!
 //! What it does not: it mocks no server, and it knows no crate of ours but `veritas-model`.
+//! Servers need Linux (`prctl`, `/proc`); a missing one is a loud failure that names
+//! the setup command, never a test that is left out.
 //!
 //! ```
 //! use std::time::Duration;
@@ -21,10 +25,18 @@
 //! wait_for(Duration::from_secs(10), || worker.is_finished());
 //! ```
 
+mod account;
 mod clock;
+mod orphan;
+mod postgres;
+mod redis;
+mod server;
 mod wait;
+pub mod workload;
 
 pub use clock::VirtualClock;
+pub use postgres::{Database, Postgres};
+pub use redis::Redis;
 pub use tempfile::TempDir;
 pub use wait::{Answer, wait_for};
 

@@ -73,7 +73,7 @@ pub fn wait_for<C: Answer>(deadline: Duration, mut condition: impl FnMut() -> C)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the wait that others use instead of sleeping")]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(PAUSE);
 }
 

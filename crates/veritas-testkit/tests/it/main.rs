@@ -1,0 +1,4 @@
+//! The fixtures against real servers.
+
+mod postgres;
+mod redis;
