@@ -1,3 +1,11 @@
-//! Caching optimization: an in-process cache with true statistics and measured memory.
+//! Caching: an in-process cache with true statistics and measured memory.
 
-fn main() {}
+mod caches;
+mod memory;
+mod options;
+mod statistics;
+
+pub use caches::{Caches, OVERFLOW};
+pub use memory::{CacheMemory, NamespaceMemory};
+pub use options::CacheOptions;
+pub use statistics::{CacheStatistics, NamespaceStatistics};
