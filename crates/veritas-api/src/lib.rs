@@ -1,3 +1,3 @@
-//! The REST API: routes, JWT, rate limits, JSON bodies, OpenAPI.
-
-fn main() {}
+//! The REST API: routes, tokens, rate limits, JSON bodies, OpenAPI.
+pub mod auth;
+pub mod problem;
