@@ -1,0 +1,5 @@
+//! Configurations as users write them, right and wrong.
+
+mod accepted;
+mod random;
+mod refused;
