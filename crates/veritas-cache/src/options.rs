@@ -26,7 +26,7 @@ impl Default for CacheOptions {
     fn default() -> Self {
         Self {
             capacity: Bytes::new(64 * 1024 * 1024),
-            default_ttl: Duration::from_secs(300),
+            default_ttl: Duration::from_mins(5),
             max_namespaces: NonZeroUsize::new(1024).unwrap_or(NonZeroUsize::MIN),
         }
     }
