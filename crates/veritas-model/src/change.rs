@@ -102,14 +102,8 @@ pub enum ChangeState {
 
 impl ChangeState {
     /// Every state.
-    pub const ALL: [Self; 6] = [
-        Self::Applying,
-        Self::Verifying,
-        Self::Kept,
-        Self::Reverting,
-        Self::Reverted,
-        Self::Failed,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Applying, Self::Verifying, Self::Kept, Self::Reverting, Self::Reverted, Self::Failed];
 
     /// Returns the word used in JSON and tables.
     pub const fn as_str(self) -> &'static str {

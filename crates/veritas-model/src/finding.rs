@@ -1,6 +1,6 @@
 //! Findings: what is slow, why, and where in the code it comes from.
 
-use crate::{Fingerprint, FindingId, Observation, Timestamp};
+use crate::{FindingId, Fingerprint, Observation, Timestamp};
 
 /// What kind of slowness was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

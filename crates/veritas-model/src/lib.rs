@@ -39,7 +39,7 @@ pub use alert::{AlertRule, AlertStatus, AlertTransition, Comparison, Severity};
 pub use change::{Change, ChangeKind, ChangeState, KindGroup, LiveGain, Mode, Outcome};
 pub use finding::{Caller, Cause, Finding, FindingKind, Impact, Subject};
 pub use health::{Condition, Health};
-pub use identity::{ChangeId, Fingerprint, FindingId, ProposalId, stable_hash};
+pub use identity::{ChangeId, FindingId, Fingerprint, ProposalId, stable_hash};
 pub use observation::{Observation, Unit};
 pub use proof::{Alpha, Interval, MeasuredGain, NotProven, Proven};
 pub use proposal::{Plan, Proposal, ProposalRecord, ProposalState};

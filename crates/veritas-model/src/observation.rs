@@ -37,17 +37,9 @@ impl Unit {
 
     /// Reads the word that [`Self::as_str`] writes.
     pub fn parse(word: &str) -> Option<Self> {
-        [
-            Self::Count,
-            Self::PerSecond,
-            Self::Seconds,
-            Self::Bytes,
-            Self::Ratio,
-            Self::Rows,
-            Self::VmSteps,
-        ]
-        .into_iter()
-        .find(|unit| unit.as_str() == word)
+        [Self::Count, Self::PerSecond, Self::Seconds, Self::Bytes, Self::Ratio, Self::Rows, Self::VmSteps]
+            .into_iter()
+            .find(|unit| unit.as_str() == word)
     }
 }
 

@@ -1,0 +1,196 @@
+//! The command line, as clap reads it: the doc comment of a field is its help.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Finds what makes an application slow, proves the fix, applies it, and takes it back when it does not help.
+#[derive(Debug, Parser)]
+#[command(
+    name = "veritas",
+    version,
+    about,
+    after_help = "Examples:\n  veritas demo\n  veritas serve --data-dir ./veritas-data\n  veritas token create --subject me --role operator --data-dir ./veritas-data\n\nExit codes:\n  0  done\n  1  failed; the last line on stderr says what to do\n  2  the command line is wrong\n  3  the configuration is wrong\n  4  the data directory is in use, unreadable or of another format\n  5  the address cannot be bound"
+)]
+pub(crate) struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the API on live figures of this machine (and of the databases named in the configuration).
+    #[command(after_help = "Examples:\n  veritas serve\n  veritas serve --listen 127.0.0.1:0 --data-dir /var/lib/veritas\n  veritas serve --sqlite app=/srv/app/app.db\n\nStops on SIGTERM or Ctrl-C: open answers are finished within 5 seconds, then it exits 0.")]
+    Serve(ServeArguments),
+    /// Run a small real service with planted flaws, find them, prove a fix, apply it, and take back a bad one.
+    #[command(after_help = "Examples:\n  veritas demo\n  veritas demo --once --json > report.json\n\nNeeds nothing but this binary; everything it writes goes to a temporary directory.")]
+    Demo(DemoArguments),
+    /// Make and withdraw access tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the `OpenAPI` document of the API.
+    #[command(after_help = "Example:\n  veritas openapi > openapi.json")]
+    Openapi,
+    /// Check this machine and the configuration, and say how to mend what is wrong.
+    #[command(after_help = "Example:\n  veritas doctor --data-dir /var/lib/veritas --json")]
+    Doctor(DoctorArguments),
+    /// Print the completions of a shell.
+    #[command(after_help = "Example:\n  veritas completions bash > /etc/bash_completion.d/veritas")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = "Example:\n  veritas man | man -l -")]
+    Man,
+}
+
+/// Where the configuration and the data are.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Places {
+    /// The directory that holds keys, history and the ledger [default: ./veritas-data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The configuration file [default: ./veritas.toml when it is there].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// `veritas serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Where to listen [default: 127.0.0.1:9900]; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// A `SQLite` database to advise on, as NAME=FILE; may be given more than once.
+    #[arg(long, value_name = "NAME=FILE")]
+    pub(crate) sqlite: Vec<String>,
+}
+
+/// `veritas demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Stop when the story is told, instead of staying up to be looked at.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print one JSON document at the end instead of the report.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the demo serves the API; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Keep the demo's database and ledger here instead of in a temporary directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Seed of the load: the same seed plays the same requests.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// `veritas token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Print a new token, and nothing else, on stdout. Works while a server runs on the same directory.
+    #[command(after_help = "Example:\n  curl -H \"Authorization: Bearer $(veritas token create --subject me)\" http://127.0.0.1:9900/api/v1/performance/monitoring/system")]
+    Create {
+        /// Whom the token is for.
+        #[arg(long)]
+        subject: String,
+        /// What its bearer may do.
+        #[arg(long, value_enum, default_value_t = RoleArgument::Viewer)]
+        role: RoleArgument,
+        /// How long it is valid (`90s`, `30m`, `12h`, `7d`).
+        #[arg(long, default_value = "30m", value_parser = parse_ttl)]
+        ttl: std::time::Duration,
+        #[command(flatten)]
+        places: Places,
+    },
+}
+
+/// A role, as the command line names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleArgument {
+    /// Reads everything but the audit log.
+    Viewer,
+    /// Clears statistics, approves and takes back changes.
+    Operator,
+    /// Tokens, rules and configuration.
+    Admin,
+}
+
+/// `veritas config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every value in force.
+    #[command(after_help = "Example:\n  veritas config show --origin")]
+    Show {
+        /// Say where each value comes from.
+        #[arg(long)]
+        origin: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        places: Places,
+    },
+}
+
+/// `veritas doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) places: Places,
+}
+
+/// Reads a duration such as `30m`: a whole number and `s`, `m`, `h` or `d`.
+fn parse_ttl(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || format!("{text:?} is not a duration such as 90s, 30m, 12h or 7d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds_per_unit: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|count| count.checked_mul(seconds_per_unit)).ok_or_else(wrong)?;
+    if seconds == 0 || seconds > 366 * 86_400 {
+        return Err(format!("a token is valid from 1 second to 366 days, not {text}"));
+    }
+    Ok(std::time::Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[track_caller]
+    fn check_ttl(text: &str, expected: Option<u64>) {
+        assert_eq!(parse_ttl(text).ok().map(|ttl| ttl.as_secs()), expected, "{text}");
+    }
+
+    #[test]
+    fn a_ttl_is_a_number_and_a_unit() {
+        check_ttl("90s", Some(90));
+        check_ttl("30m", Some(1_800));
+        check_ttl("7d", Some(604_800));
+        for wrong in ["", "m", "30", "-1m", "1.5h", "0s", "9999999999999999999d", "400d", "1µ"] {
+            check_ttl(wrong, None);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Workers: the engine's named threads, each doing one job at an interval,
+//! restarted when the job panics, stopped at once when the engine ends.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use veritas_model::{Clock, Condition, Health};
+
+/// A thread that runs a job again and again until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a worker waits on between two runs.
+#[derive(Debug, Default)]
+struct Stop {
+    state: Mutex<Signal>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    stopped: bool,
+    woken: bool,
+}
+
+impl Worker {
+    /// Starts the thread `name`. `interval` is asked before each wait, so that it
+    /// can change at run time. The first run starts at once.
+    ///
+    /// A job that panics is run again at its next turn; meanwhile the part
+    /// `name` is degraded in `health`.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a thread.
+    pub(crate) fn start(
+        name: &'static str,
+        clock: Arc<dyn Clock>,
+        health: Arc<Health>,
+        interval: impl Fn() -> Duration + Send + 'static,
+        mut job: impl FnMut() + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(Stop::default());
+        let signal = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name(format!("veritas-{name}")).spawn(move || {
+            let mut panics = 0_u64;
+            let mut due = clock.monotonic();
+            loop {
+                match catch_unwind(AssertUnwindSafe(&mut job)) {
+                    Ok(()) if panics > 0 => health.set(name, Condition::Ready),
+                    Ok(()) => {}
+                    Err(_) => {
+                        panics += 1;
+                        tracing::error!(worker = name, panics, "a worker panicked and goes on at its next turn");
+                        health.set(name, Condition::Degraded(format!("panicked {panics} times")));
+                    }
+                }
+                // The next turn is one interval after the last one was due; turns
+                // that were missed are not made up for.
+                let now = clock.monotonic();
+                due = due.plus(interval()).max(now);
+                if signal.wait(due.since(now)) == Wake::Stop {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Makes the next run start now.
+    pub(crate) fn wake(&self) {
+        self.stop.state.lock().unwrap_or_else(PoisonError::into_inner).woken = true;
+        self.stop.changed.notify_one();
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Wake {
+    Run,
+    Stop,
+}
+
+impl Stop {
+    fn wait(&self, timeout: Duration) -> Wake {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(state, timeout, |state| !state.stopped && !state.woken)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.woken = false;
+        if state.stopped { Wake::Stop } else { Wake::Run }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.state.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        self.stop.changed.notify_one();
+        let Some(thread) = self.thread.take() else { return };
+        // The last owner of the engine may be one of its own workers.
+        if thread.thread().id() != std::thread::current().id() {
+            drop(thread.join());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use veritas_model::SystemClock;
+
+    use super::*;
+
+    fn start(job: impl FnMut() + Send + 'static) -> (Worker, Arc<Health>) {
+        let health = Arc::new(Health::default());
+        let clock = Arc::new(SystemClock::new());
+        let worker =
+            Worker::start("job", clock, Arc::clone(&health), || Duration::from_secs(3_600), job).unwrap();
+        (worker, health)
+    }
+
+    #[test]
+    fn a_woken_worker_runs_before_its_turn() {
+        let (runs, seen) = mpsc::channel();
+        let (worker, _health) = start(move || runs.send(()).unwrap());
+        seen.recv_timeout(Duration::from_secs(10)).unwrap();
+        worker.wake();
+        seen.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn a_panicking_job_is_run_again_and_shows() {
+        let (runs, seen) = mpsc::channel();
+        let mut run = 0;
+        let (worker, health) = start(move || {
+            run += 1;
+            runs.send(run).unwrap();
+            assert!(run > 1, "planted");
+        });
+        assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok(1));
+        worker.wake();
+        assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok(2));
+        drop(worker);
+        assert_eq!(health.components(), [("job".to_owned(), Condition::Ready)]);
+    }
+
+    #[test]
+    fn a_dropped_worker_is_gone() {
+        let (runs, seen) = mpsc::channel();
+        let (worker, _health) = start(move || runs.send(()).unwrap());
+        seen.recv_timeout(Duration::from_secs(10)).unwrap();
+        drop(worker);
+        assert_eq!(seen.recv(), Err(mpsc::RecvError));
+    }
+}
