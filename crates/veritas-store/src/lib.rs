@@ -1,12 +1,14 @@
 //! History of metrics and the control plane: what survives a restart.
 //!
-//! Three things live in the data directory of an engine:
+//! What lives in the data directory of an engine:
 //!
 //! - the **control plane** ([`ControlPlane`]): findings, proposals, the ledger of
 //!   changes, alert transitions, rules, revoked tokens, the audit trail. What is
 //!   acknowledged is on the disk. `SqliteControlPlane` (feature `sqlite`) keeps
 //!   it in a file, [`MemoryControlPlane`] in memory for engines that own no
 //!   directory.
+//! - the **history** ([`History`]): one point of all metrics at each tick, the
+//!   newest in memory, all in checksummed segments below a hard cap.
 //!
 //! This crate does **not** evaluate alerts, decide about changes or serve
 //! anything, and no outside format but its own files is known to it.
@@ -32,6 +34,8 @@
 
 pub mod control;
 pub mod error;
+pub mod history;
 
 pub use control::{AuditEntry, ChangeEvent, ControlPlane, Limits, RevokedToken, memory::MemoryControlPlane};
 pub use error::StoreError;
+pub use history::{History, HistoryError, HistoryOptions, HistoryQuery, HistoryStatistics, Point};
