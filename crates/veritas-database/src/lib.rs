@@ -1,3 +1,17 @@
 //! Query optimization: statement recorders, findings, and an index advisor that proves by running.
 
-fn main() {}
+mod context;
+mod findings;
+pub mod fingerprint;
+mod pool;
+mod recorder;
+pub mod scope;
+mod shape;
+mod snapshot;
+pub mod value;
+
+pub use pool::{ConnectionReading, PoolGauge, PoolReading};
+pub use recorder::{CallSite, Execution, Recorder, RecorderOptions, StatementCall};
+pub use shape::StatementKind;
+pub use snapshot::{CallerCount, RequestRepetitions, SlowCall, StatementSnapshot, StatementStatistics};
+pub use value::Value;

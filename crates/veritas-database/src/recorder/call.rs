@@ -1,0 +1,115 @@
+//! The guard around one execution of a statement.
+
+use std::panic::Location;
+
+use veritas_model::Monotonic;
+
+use super::{CallSite, Execution, Recorder};
+use crate::{StatementKind, Value, fingerprint::of_text};
+
+impl Recorder {
+    /// Starts to time a statement; what calls this is recorded as the caller.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use veritas_database::{Recorder, RecorderOptions};
+    /// # let recorder = Recorder::new(RecorderOptions::default(), Arc::new(veritas_model::SystemClock::new()));
+    /// let parameters = [7_i64.into()];
+    /// let call = recorder.statement("SELECT name FROM users WHERE id = ?").parameters(&parameters);
+    /// // … run it …
+    /// call.finish(1, None);
+    /// assert_eq!(recorder.snapshot().total, 1);
+    /// ```
+    #[track_caller]
+    pub fn statement<'a>(&'a self, sql: &'a str) -> StatementCall<'a> {
+        StatementCall {
+            recorder: self,
+            sql,
+            label: None,
+            parameters: &[],
+            caller: Location::caller().into(),
+            started: self.clock().monotonic(),
+            is_finished: false,
+        }
+    }
+}
+
+/// A statement that is running. Dropped without [`Self::finish`] it counts as
+/// failed: an error that was returned early, a cancelled future, a panic.
+#[derive(Debug)]
+#[must_use = "a call that is dropped at once counts as failed"]
+pub struct StatementCall<'a> {
+    recorder: &'a Recorder,
+    sql: &'a str,
+    label: Option<&'a str>,
+    parameters: &'a [Value],
+    caller: CallSite<'a>,
+    started: Monotonic,
+    is_finished: bool,
+}
+
+impl<'a> StatementCall<'a> {
+    /// Names the statement; without it, the label around it does.
+    pub const fn label(mut self, label: &'a str) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    /// Tells the bound values: for proofs, and to tell a repeated look-up of
+    /// different keys from one of the same key.
+    pub const fn parameters(mut self, parameters: &'a [Value]) -> Self {
+        self.parameters = parameters;
+        self
+    }
+
+    /// Replaces the caller.
+    pub const fn caller(mut self, caller: CallSite<'a>) -> Self {
+        self.caller = caller;
+        self
+    }
+
+    /// Ends a successful execution. `rows` were returned by a statement that
+    /// reads, changed by one that writes; `vm_steps` is the work of the
+    /// database's virtual machine, where the driver tells it.
+    pub fn finish(self, rows: u64, vm_steps: Option<u64>) {
+        if of_text(self.sql).0.kind == StatementKind::Select {
+            self.finish_with(rows, 0, vm_steps);
+        } else {
+            self.finish_with(0, rows, vm_steps);
+        }
+    }
+
+    /// Ends a successful execution that may have returned and changed rows
+    /// (`INSERT … RETURNING`).
+    pub fn finish_with(mut self, rows_returned: u64, rows_affected: u64, vm_steps: Option<u64>) {
+        self.record(rows_returned, rows_affected, vm_steps, false);
+    }
+
+    /// Ends an execution that failed.
+    pub fn fail(self) {
+        drop(self);
+    }
+
+    fn record(&mut self, rows_returned: u64, rows_affected: u64, vm_steps: Option<u64>, error: bool) {
+        self.is_finished = true;
+        self.recorder.record(&Execution {
+            sql: self.sql,
+            label: self.label,
+            elapsed: self.recorder.clock().monotonic().since(self.started),
+            rows_returned,
+            rows_affected,
+            vm_steps,
+            error,
+            caller: Some(self.caller),
+            parameters: self.parameters,
+        });
+    }
+}
+
+impl Drop for StatementCall<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.record(0, 0, None, true);
+        }
+    }
+}
