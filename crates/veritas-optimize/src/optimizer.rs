@@ -1,0 +1,329 @@
+//! The optimizer: what it offers to the API and to operators.
+
+mod applying;
+mod proving;
+mod reverting;
+mod stepping;
+mod watching;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use veritas_model::{
+    Actuator, ActuatorError, Change, ChangeId, ChangeKind, ChangeState, Clock, Finding, Health, Mode, Plan,
+    Proposal, ProposalId, ProposalRecord, ProposalState, Proven,
+};
+use veritas_store::{ControlPlane, StoreError};
+
+use crate::{
+    ApproveError, DismissError, Improvements, OptimizeError, OptimizerOptions, RevertError, Trouble,
+    backoff::Backoff,
+    baseline::{Baseline, Ring},
+    watch::Watch,
+};
+
+/// Who permitted a change that the mode of its kind permits.
+pub const AUTOMATIC: &str = "automatic";
+
+/// Leads proposals to changes and watches over them; see the crate's page.
+///
+/// All methods take `&self` and may be called from any thread. Those that operators
+/// use ([`Self::approve`], [`Self::revert`], [`Self::dismiss`], the lists) only read and
+/// write the control plane; they never wait for an actuator. The acts themselves are
+/// done by [`Self::step`].
+pub struct Optimizer {
+    control: Arc<dyn ControlPlane>,
+    clock: Arc<dyn Clock>,
+    options: OptimizerOptions,
+    health: Option<Arc<Health>>,
+    actuators: RwLock<Vec<Arc<dyn Actuator>>>,
+    modes: RwLock<BTreeMap<ChangeKind, Mode>>,
+    /// Held around every read-decide-write of the ledger, never around an act: an
+    /// operator does not wait for a database.
+    ledger: Mutex<Permitted>,
+    /// Held by the one that steps.
+    working: Mutex<Working>,
+    backoff: Mutex<Backoff>,
+}
+
+/// The changes that were permitted in this process and are not applied yet. Any other
+/// change that the ledger shows as `Applying` was interrupted.
+type Permitted = BTreeMap<ChangeId, Proven>;
+
+/// What the stepping thread remembers from one step to the next.
+#[derive(Default)]
+struct Working {
+    rings: BTreeMap<ProposalId, Ring>,
+    /// Baselines of changes that are applied and not yet journaled as such.
+    applied: BTreeMap<ChangeId, Baseline>,
+    watches: BTreeMap<ChangeId, Watch>,
+}
+
+impl Optimizer {
+    /// Creates an optimizer. Register the actuators, then call [`Self::recover`].
+    pub fn new(control: Arc<dyn ControlPlane>, clock: Arc<dyn Clock>, options: OptimizerOptions) -> Self {
+        Self {
+            control,
+            clock,
+            health: None,
+            actuators: RwLock::default(),
+            modes: RwLock::new(options.modes.clone()),
+            ledger: Mutex::default(),
+            working: Mutex::default(),
+            backoff: Mutex::new(Backoff::new(options.first_retry, options.longest_retry)),
+            options,
+        }
+    }
+
+    /// Shows in `health`, as the part `optimizer`, when a change cannot be taken back.
+    #[must_use]
+    pub fn with_health(mut self, health: Arc<Health>) -> Self {
+        self.health = Some(health);
+        self
+    }
+
+    /// Adds an actuator. Of several for one kind, the one that knows the target acts.
+    pub fn register(&self, actuator: Arc<dyn Actuator>) {
+        self.actuators.write().unwrap_or_else(PoisonError::into_inner).push(actuator);
+    }
+
+    /// Returns what may be done with proven proposals of a kind.
+    pub fn mode(&self, kind: ChangeKind) -> Mode {
+        self.modes.read().unwrap_or_else(PoisonError::into_inner).get(&kind).copied().unwrap_or_default()
+    }
+
+    /// Sets what may be done with proven proposals of a kind, until the process ends. A
+    /// change that was permitted and is not applied yet is not applied under `ReportOnly`.
+    pub fn set_mode(&self, kind: ChangeKind, mode: Mode) {
+        self.modes.write().unwrap_or_else(PoisonError::into_inner).insert(kind, mode);
+        tracing::info!(kind = kind.as_str(), mode = mode.as_str(), "the mode of a kind of change was set");
+    }
+
+    /// Returns the findings, most recently seen first.
+    ///
+    /// # Errors
+    ///
+    /// When the control plane cannot be read.
+    pub fn findings(&self) -> Result<Vec<Finding>, StoreError> {
+        self.control.findings()
+    }
+
+    /// Returns the proposals, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the control plane cannot be read.
+    pub fn proposals(&self) -> Result<Vec<ProposalRecord>, StoreError> {
+        self.control.proposals()
+    }
+
+    /// Returns the changes, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the control plane cannot be read.
+    pub fn changes(&self) -> Result<Vec<Change>, StoreError> {
+        self.control.changes()
+    }
+
+    /// Sums up what the kept changes brought.
+    ///
+    /// # Errors
+    ///
+    /// When the control plane cannot be read.
+    pub fn improvements(&self) -> Result<Improvements, StoreError> {
+        Ok(Improvements::of(&self.control.changes()?))
+    }
+
+    /// Returns what fails at present and is tried again.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        locked(&self.backoff).troubles()
+    }
+
+    /// Permits a proven proposal. The change is journaled before this returns and is
+    /// applied by the next step; it waits while another change in its scope is watched,
+    /// since the load could not tell the two apart.
+    ///
+    /// # Errors
+    ///
+    /// When it is unknown, not proven, or already approved, when changes of its kind
+    /// are only reported, or when the ledger cannot be written.
+    pub fn approve(&self, id: &ProposalId, by: &str) -> Result<Change, ApproveError> {
+        self.begin(id, by, &format!("approved by {by}"))
+    }
+
+    /// Says no to a proposal that no change was made of.
+    ///
+    /// # Errors
+    ///
+    /// When it is unknown or applied, or when the ledger cannot be written.
+    pub fn dismiss(&self, id: &ProposalId, by: &str) -> Result<ProposalRecord, DismissError> {
+        let _ledger = locked(&self.ledger);
+        let record = self.control.proposal(id).map_err(|source| DismissError::Store { source })?;
+        let mut record = record.ok_or_else(|| DismissError::UnknownProposal(id.clone()))?;
+        match record.state {
+            ProposalState::Applied => return Err(DismissError::Applied),
+            ProposalState::Dismissed => return Ok(record),
+            _ => {}
+        }
+        record.state = ProposalState::Dismissed;
+        record.changed_at = self.clock.now();
+        self.control.put_proposal(&record).map_err(|source| DismissError::Store { source })?;
+        tracing::info!(proposal = id.as_str(), by, "a proposal was dismissed");
+        Ok(record)
+    }
+
+    /// Takes a change back. The revert is journaled before this returns and is run by
+    /// the next step. Asking again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it is unknown, being applied, or not in force, or when the ledger cannot be
+    /// written.
+    pub fn revert(&self, id: &ChangeId, by: &str, reason: &str) -> Result<Change, RevertError> {
+        let _ledger = locked(&self.ledger);
+        let change = self.control.change(id).map_err(|source| RevertError::Store { source })?;
+        let mut change = change.ok_or_else(|| RevertError::UnknownChange(id.clone()))?;
+        match change.state {
+            ChangeState::Verifying | ChangeState::Kept => {}
+            ChangeState::Reverting => return Ok(change),
+            ChangeState::Applying => return Err(RevertError::BeingApplied),
+            state @ (ChangeState::Reverted | ChangeState::Failed) => {
+                return Err(RevertError::NotInForce { state });
+            }
+        }
+        change.state = ChangeState::Reverting;
+        change.settled_at = None;
+        change.reason = if reason.is_empty() { format!("taken back by {by}") } else { reason.to_owned() };
+        self.control.put_change_by(&change, by).map_err(|source| RevertError::Store { source })?;
+        tracing::info!(change = id.as_str(), by, "a change is to be taken back");
+        Ok(change)
+    }
+
+    /// Journals a change of a proven proposal and remembers that it may be applied.
+    fn begin(&self, id: &ProposalId, by: &str, reason: &str) -> Result<Change, ApproveError> {
+        let mut permitted = locked(&self.ledger);
+        let record = self.control.proposal(id).map_err(|source| ApproveError::Store { source })?;
+        let record = record.ok_or_else(|| ApproveError::UnknownProposal(id.clone()))?;
+        let kind = record.proposal.kind;
+        if self.mode(kind) == Mode::ReportOnly {
+            return Err(ApproveError::ReportOnly { kind });
+        }
+        let ProposalState::Proven(gain) = record.state else {
+            return Err(ApproveError::NotProvenYet { state: record.state.as_str() });
+        };
+        let proven =
+            record.proposal.prove(gain, self.options.proof_alpha).map_err(ApproveError::NotProven)?;
+        let at = self.clock.now();
+        let proposal = proven.proposal();
+        let change = Change {
+            id: ChangeId::derive(&[proposal.id.as_str(), &at.nanos().to_string()]),
+            proposal: proposal.id.clone(),
+            kind,
+            summary: proposal.summary.clone(),
+            plan: proposal.plan.clone(),
+            state: ChangeState::Applying,
+            approved_by: by.to_owned(),
+            approved_at: at,
+            applied_at: None,
+            settled_at: None,
+            predicted: proven.gain().clone(),
+            live: None,
+            reason: reason.to_owned(),
+        };
+        self.control.begin_change(&change).map_err(|source| match source {
+            StoreError::Conflict { .. } => ApproveError::Taken { source },
+            source => ApproveError::Store { source },
+        })?;
+        permitted.insert(change.id.clone(), proven);
+        tracing::info!(change = change.id.as_str(), by, "a change was permitted");
+        Ok(change)
+    }
+
+    /// Journals that a change enters another state, unless someone else moved it out of
+    /// `expected` first; then `None`.
+    fn enter(
+        &self,
+        id: &ChangeId,
+        expected: ChangeState,
+        edit: impl FnOnce(&mut Change),
+    ) -> Result<Option<Change>, OptimizeError> {
+        let mut permitted = locked(&self.ledger);
+        let change = self.control.change(id).map_err(failed("read the change"))?;
+        let Some(mut change) = change.filter(|change| change.state == expected) else { return Ok(None) };
+        edit(&mut change);
+        self.control.put_change(&change).map_err(failed("journal the change"))?;
+        if change.state != ChangeState::Applying {
+            permitted.remove(id);
+        }
+        if change.state != expected {
+            tracing::info!(
+                change = id.as_str(),
+                state = change.state.as_str(),
+                reason = change.reason,
+                "a change entered a state"
+            );
+        }
+        Ok(Some(change))
+    }
+
+    /// Returns the actuator that carries out a plan.
+    fn actuator(&self, kind: ChangeKind, plan: &Plan) -> Result<Arc<dyn Actuator>, ActuatorError> {
+        let actuators = self.actuators.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut able: Vec<_> =
+            actuators.into_iter().filter(|actuator| actuator.kinds().contains(&kind)).collect();
+        if able.len() > 1 {
+            able.retain(|actuator| {
+                !matches!(actuator.presence(kind, plan), Err(ActuatorError::UnknownTarget { .. }))
+            });
+        }
+        able.pop().ok_or_else(|| ActuatorError::UnknownTarget { target: plan.target.clone() })
+    }
+
+    fn trouble(&self, subject: &str, step: &'static str, error: &ActuatorError) -> u32 {
+        tracing::warn!(subject, step, error = %error, "an act failed and will be tried again");
+        let (now, at) = (self.clock.monotonic(), self.clock.now());
+        locked(&self.backoff).failed(subject, step, error.to_string(), now, at)
+    }
+
+    fn is_due(&self, subject: &str) -> bool {
+        locked(&self.backoff).is_due(subject, self.clock.monotonic())
+    }
+
+    fn succeeded(&self, subject: &str) {
+        locked(&self.backoff).succeeded(subject);
+    }
+}
+
+impl std::fmt::Debug for Optimizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Optimizer").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Returns whether the load in one plan's scope tells something about the other's.
+fn overlap(one: &Plan, other: &Plan) -> bool {
+    one.target == other.target
+        && (one.scope.is_empty()
+            || other.scope.is_empty()
+            || one.scope.iter().any(|table| other.scope.contains(table)))
+}
+
+/// Returns whether this record's proposal may still become a change.
+fn is_open(record: &ProposalRecord) -> bool {
+    matches!(record.state, ProposalState::Proposed | ProposalState::Proven(_))
+}
+
+fn proposal_record(proposal: Proposal, state: ProposalState, clock: &dyn Clock) -> ProposalRecord {
+    ProposalRecord { proposal, state, changed_at: clock.now() }
+}
+
+fn failed(step: &'static str) -> impl FnOnce(StoreError) -> OptimizeError {
+    move |source| OptimizeError { step, source }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

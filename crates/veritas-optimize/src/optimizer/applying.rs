@@ -1,0 +1,146 @@
+//! From a permission to a change in force.
+
+use veritas_model::{Actuator, ActuatorError, Change, ChangeState, Mode, Presence, Proven};
+
+use super::{Optimizer, Working, failed, locked, overlap};
+use crate::{Act, OptimizeError, baseline::Ring, watch::Watch};
+
+impl Optimizer {
+    /// Applies the change that was permitted first, unless it has to wait; returns
+    /// whether there was one.
+    pub(super) fn apply_one(
+        &self,
+        changes: &[Change],
+        working: &mut Working,
+        acts: &mut Vec<Act>,
+    ) -> Result<bool, OptimizeError> {
+        let permitted = locked(&self.ledger).clone();
+        let next = changes.iter().rev().find_map(|change| {
+            let proven = permitted.get(&change.id)?;
+            let waits = changes.iter().any(|other| {
+                matches!(other.state, ChangeState::Verifying | ChangeState::Reverting)
+                    && overlap(&other.plan, &change.plan)
+            });
+            (change.state == ChangeState::Applying && !waits && self.is_due(change.id.as_str()))
+                .then_some((change, proven))
+        });
+        let Some((change, proven)) = next else { return Ok(false) };
+        if self.mode(change.kind) == Mode::ReportOnly && !working.applied.contains_key(&change.id) {
+            let error = ActuatorError::PlanRefused {
+                reason: "its kind was set to report only before it was applied".to_owned(),
+            };
+            self.give_up(change, &error, acts)?;
+            return Ok(true);
+        }
+        match self.actuator(change.kind, &change.plan) {
+            Ok(actuator) => self.apply(change, proven, actuator.as_ref(), working, acts)?,
+            Err(error) => self.give_up(change, &error, acts)?,
+        }
+        Ok(true)
+    }
+
+    fn apply(
+        &self,
+        change: &Change,
+        proven: &Proven,
+        actuator: &dyn Actuator,
+        working: &mut Working,
+        acts: &mut Vec<Act>,
+    ) -> Result<(), OptimizeError> {
+        let id = &change.id;
+        if !working.applied.contains_key(id) {
+            let ring = working.rings.get(&change.proposal);
+            let work = actuator.work(&change.plan);
+            let fallback = Ring::new(self.options.baseline_window);
+            let baseline = ring.unwrap_or(&fallback).baseline(
+                self.clock.monotonic(),
+                &work,
+                self.options.verification.min_calls,
+            );
+            self.control.put_baseline(id, &baseline.before).map_err(failed("store the baseline"))?;
+            let applied = actuator.apply(proven).and_then(|()| is_there(change, actuator));
+            if let Err(error) = applied {
+                return self.not_applied(change, actuator, &error, acts);
+            }
+            // Should the next write fail, the change is found here at the next step, and
+            // its baseline stays that of before.
+            working.applied.insert(id.clone(), baseline);
+        }
+        let at = self.clock.now();
+        let entered = self.enter(id, ChangeState::Applying, |change| {
+            change.state = ChangeState::Verifying;
+            change.applied_at = Some(at);
+            "applied; the live load is watched".clone_into(&mut change.reason);
+        })?;
+        let Some(baseline) = working.applied.remove(id) else { return Ok(()) };
+        if entered.is_some() {
+            self.succeeded(id.as_str());
+            self.disturb_others(change, "another change in its scope was applied", working)?;
+            let work = actuator.work(&change.plan);
+            let watch = Watch::start(baseline, self.clock.monotonic(), work, &self.options);
+            working.watches.insert(id.clone(), watch);
+            working.rings.remove(&change.proposal);
+            acts.push(Act::Entered(id.clone(), ChangeState::Verifying));
+        }
+        Ok(())
+    }
+
+    /// Decides what becomes of a change whose apply failed.
+    fn not_applied(
+        &self,
+        change: &Change,
+        actuator: &dyn Actuator,
+        error: &ActuatorError,
+        acts: &mut Vec<Act>,
+    ) -> Result<(), OptimizeError> {
+        let subject = change.id.as_str();
+        if matches!(error, ActuatorError::Busy { .. })
+            && actuator.presence(change.kind, &change.plan) == Ok(Presence::Absent)
+            && self.trouble(subject, "apply", error) < self.options.most_attempts
+        {
+            acts.push(Act::Failed(subject.to_owned()));
+            return Ok(());
+        }
+        self.give_up(change, error, acts)
+    }
+
+    /// Ends a change that is not to be applied (any more): as failed when the target says
+    /// that nothing is there, else by taking back what may be there.
+    fn give_up(
+        &self,
+        change: &Change,
+        error: &ActuatorError,
+        acts: &mut Vec<Act>,
+    ) -> Result<(), OptimizeError> {
+        let presence = self
+            .actuator(change.kind, &change.plan)
+            .and_then(|actuator| actuator.presence(change.kind, &change.plan));
+        let at = self.clock.now();
+        let entered = self.enter(&change.id, ChangeState::Applying, |change| {
+            if presence == Ok(Presence::Absent) {
+                change.state = ChangeState::Failed;
+                change.settled_at = Some(at);
+                change.reason = format!("it could not be applied: {error}");
+            } else {
+                change.state = ChangeState::Reverting;
+                change.reason = format!("it is taken back, since it could not be applied: {error}");
+            }
+        })?;
+        self.succeeded(change.id.as_str());
+        acts.extend(entered.map(|change| Act::Entered(change.id, change.state)));
+        Ok(())
+    }
+}
+
+/// Asks the target whether a change that was reported as applied is there. When it
+/// cannot be asked, the report stands.
+fn is_there(change: &Change, actuator: &dyn Actuator) -> Result<(), ActuatorError> {
+    match actuator.presence(change.kind, &change.plan) {
+        Ok(Presence::Absent) => Err(ActuatorError::Target {
+            step: "find what was applied",
+            target: change.plan.target.clone(),
+            reason: format!("there is no {}", change.plan.object),
+        }),
+        Ok(Presence::Present) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,347 @@
+//! Judges the live load before and after a change.
+//!
+//! **What is compared.** Each statement (by fingerprint and label) is a stratum. At
+//! the rates `w` seen after the change, the load costs `A = Σ w·mean_after`; at the
+//! old prices it would have cost `B = Σ w·mean_before`. The ratio `R = A / B` is what
+//! the change did to the load, whatever became of the mix of statements. Its variance
+//! follows by the delta method from the moments of each stratum:
+//! `Var(R) ≈ (Σ w²·var_after/n_after + R²·Σ w²·var_before/n_before) / B²`
+//! (W. G. Cochran, "Sampling Techniques", 1977, chapters 5 and 6: the combined ratio
+//! estimate over strata).
+//!
+//! **What is left out.** A stratum with too few calls on either side, or with so wide
+//! a spread that its mean is not yet near normal: at least
+//! `min_calls · max(1, var/mean²)` calls are asked for (the heavy-tail guard). When
+//! the strata that are left hold less than half of the time spent, nothing is said.
+//!
+//! **Drift.** Tables grow, and a scan of a growing table costs more each minute without
+//! any change. The two halves of the baseline tell how fast the load was becoming dearer
+//! already; that, carried on to the time of the window after the change, is taken off
+//! what the change is blamed for, with its own variance added. A load that was becoming
+//! cheaper is not held against the change. Where the drift is not known, the margin is
+//! [`VerificationOptions::UNKNOWN_DRIFT`] times as wide.
+//!
+//! **When it is worse.** One-sided, `R - 1 - drift - margin > z·SE`, and more than an
+//! absolute floor per second. The caller spends its alpha over the looks; by the union
+//! bound the rate of false alarms stays below their sum, however the looks depend on
+//! each other.
+
+use std::{collections::HashMap, time::Duration};
+
+use veritas_model::{Alpha, Fingerprint, Interval, LiveGain, Moments, Outcome, WorkMetric, WorkTotals};
+use veritas_statistics::normal;
+
+/// How the live load is judged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VerificationOptions {
+    /// Accepted probability that a change that does nothing is taken back, over all
+    /// looks: half of it while the change is fresh, half while it is kept.
+    pub alpha: Alpha,
+    /// Share by which the load must have become dearer in virtual-machine steps (0.01).
+    pub margin: f64,
+    /// Share by which it must have become dearer where only time is known (0.10): time
+    /// is disturbed by whatever else the machine does.
+    pub margin_of_seconds: f64,
+    /// Steps per second below which a loss is not worth a revert (100).
+    pub floor_of_steps: f64,
+    /// Seconds per second below which a loss is not worth a revert (0.001).
+    pub floor_of_seconds: f64,
+    /// Calls below which a statement is left out (30).
+    pub min_calls: u64,
+}
+
+impl VerificationOptions {
+    /// How many times as wide the margins are while the drift is not known.
+    pub const UNKNOWN_DRIFT: f64 = 3.0;
+    /// Share of the time spent in the scope that the judged strata must hold.
+    pub const COVERAGE: f64 = 0.5;
+    /// Share of the calls whose steps must be known for steps to be the judge.
+    const STEPS_KNOWN: f64 = 0.9;
+    /// The confidence of the reported interval.
+    const CONFIDENCE: f64 = 0.95;
+}
+
+impl Default for VerificationOptions {
+    fn default() -> Self {
+        Self {
+            alpha: Alpha::ONE_PERCENT,
+            margin: 0.01,
+            margin_of_seconds: 0.10,
+            floor_of_steps: 100.0,
+            floor_of_seconds: 0.001,
+            min_calls: 30,
+        }
+    }
+}
+
+/// The two halves of a baseline, to tell how fast the load was becoming dearer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Halves {
+    /// The work of the first half.
+    pub first: Vec<WorkTotals>,
+    /// The work of the second half.
+    pub second: Vec<WorkTotals>,
+    /// From the middle of the one to the middle of the other.
+    pub apart: Duration,
+}
+
+/// What was seen around a change.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// The work of a window before the change.
+    pub before: &'a [WorkTotals],
+    /// The work of a window after it.
+    pub after: &'a [WorkTotals],
+    /// The work whose counts weigh the statements; `None`: those of `after`.
+    pub rates: Option<&'a [WorkTotals]>,
+    /// How long the rates were counted.
+    pub rates_over: Duration,
+    /// How the load drifted before the change; `None` where it is not known.
+    pub drift: Option<&'a Halves>,
+    /// From the middle of the window before to the middle of the window after.
+    pub distance: Duration,
+    /// How long the load has been watched after the change.
+    pub watched: Duration,
+}
+
+/// Judges the load before and after a change, at the one-sided level `alpha` for
+/// this look.
+pub fn compare(evidence: &Evidence<'_>, alpha: f64, options: &VerificationOptions) -> LiveGain {
+    let steps = Side::of(evidence, WorkMetric::VmSteps, options);
+    let side = if steps.known >= VerificationOptions::STEPS_KNOWN && !steps.strata.is_empty() {
+        steps
+    } else {
+        Side::of(evidence, WorkMetric::Seconds, options)
+    };
+    let (calls_before, calls_after) = (calls(evidence.before), calls(evidence.after));
+    let watched_seconds = evidence.watched.as_secs_f64();
+    let nothing = LiveGain {
+        outcome: Outcome::NotEnoughData,
+        metric: side.metric,
+        calls_before,
+        calls_after,
+        gain: 0.0,
+        gain_interval: Interval { low: 0.0, high: 0.0, confidence: 0.0 },
+        seconds_saved_per_call: 0.0,
+        watched_seconds,
+    };
+    let (Some(change), Some(z)) = (Dearer::of(&side.strata), normal::quantile(1.0 - alpha)) else {
+        return nothing;
+    };
+    let margin = match side.metric {
+        WorkMetric::VmSteps => options.margin,
+        WorkMetric::Seconds => options.margin_of_seconds,
+    };
+    let floor = match side.metric {
+        WorkMetric::VmSteps => options.floor_of_steps,
+        WorkMetric::Seconds => options.floor_of_seconds,
+    };
+    let drift = evidence.drift.and_then(|halves| drift(halves, &side, evidence.distance, options));
+    let (drifted, drift_variance, margin) = match drift {
+        Some(drift) => (drift.share.max(0.0), drift.variance, margin),
+        None => (0.0, 0.0, margin * VerificationOptions::UNKNOWN_DRIFT),
+    };
+    let worse_by = change.share - drifted;
+    let tolerance = z * (change.variance + drift_variance).sqrt();
+    let lost_per_second = worse_by * change.cost_before / evidence.rates_over.as_secs_f64().max(1e-9);
+    let outcome = if side.coverage < VerificationOptions::COVERAGE {
+        Outcome::NotEnoughData
+    } else if worse_by - margin > tolerance && lost_per_second > floor {
+        Outcome::Worse
+    } else if -change.share - margin > z * change.variance.sqrt() {
+        Outcome::Improved
+    } else {
+        Outcome::NoDifference
+    };
+    let reported = normal::quantile(f64::midpoint(1.0, VerificationOptions::CONFIDENCE)).unwrap_or_default()
+        * change.variance.sqrt();
+    LiveGain {
+        outcome,
+        gain: -change.share,
+        gain_interval: Interval {
+            low: -change.share - reported,
+            high: -change.share + reported,
+            confidence: VerificationOptions::CONFIDENCE,
+        },
+        seconds_saved_per_call: side.seconds_saved_per_call,
+        ..nothing
+    }
+}
+
+/// Subtracts an earlier reading of the same counters. A counter that went back was
+/// restarted: what it shows is all new.
+pub fn since(now: &[WorkTotals], earlier: &[WorkTotals]) -> Vec<WorkTotals> {
+    let earlier = by_statement(earlier);
+    now.iter()
+        .map(|totals| match earlier.get(&key(totals)) {
+            Some(before) if before.seconds.count <= totals.seconds.count => WorkTotals {
+                vm_steps: totals.vm_steps.since(&before.vm_steps),
+                seconds: totals.seconds.since(&before.seconds),
+                ..totals.clone()
+            },
+            _ => totals.clone(),
+        })
+        .filter(|totals| totals.seconds.count > 0)
+        .collect()
+}
+
+type Key<'a> = (Fingerprint, &'a str);
+
+pub(crate) fn key(totals: &WorkTotals) -> Key<'_> {
+    (totals.fingerprint, totals.name.as_str())
+}
+
+pub(crate) fn by_statement(work: &[WorkTotals]) -> HashMap<Key<'_>, &WorkTotals> {
+    work.iter().map(|totals| (key(totals), totals)).collect()
+}
+
+fn calls(work: &[WorkTotals]) -> u64 {
+    work.iter().map(|totals| totals.seconds.count).sum()
+}
+
+const fn moments(totals: &WorkTotals, metric: WorkMetric) -> Moments {
+    match metric {
+        WorkMetric::VmSteps => totals.vm_steps,
+        WorkMetric::Seconds => totals.seconds,
+    }
+}
+
+/// One statement in both windows.
+struct Stratum<'a> {
+    key: Key<'a>,
+    weight: f64,
+    before: Moments,
+    after: Moments,
+}
+
+/// What one metric has to say.
+struct Side<'a> {
+    metric: WorkMetric,
+    strata: Vec<Stratum<'a>>,
+    /// Share of the calls after the change that the metric knows.
+    known: f64,
+    /// Share of the time after the change that the strata hold.
+    coverage: f64,
+    seconds_saved_per_call: f64,
+}
+
+impl<'a> Side<'a> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of calls stay below 2^53")]
+    fn of(evidence: &Evidence<'a>, metric: WorkMetric, options: &VerificationOptions) -> Self {
+        let rates = evidence.rates.unwrap_or(evidence.after);
+        let (before, after) = (by_statement(evidence.before), by_statement(evidence.after));
+        let (mut strata, mut saved, mut weights) = (Vec::new(), 0.0, 0.0);
+        let (mut known, mut all, mut covered, mut spent) = (0.0, 0.0, 0.0, 0.0);
+        for rate in rates {
+            let weight = rate.seconds.count as f64;
+            all += weight;
+            spent += rate.seconds.sum;
+            known += moments(rate, metric).count as f64;
+            let (Some(before), Some(after)) = (before.get(&key(rate)), after.get(&key(rate))) else {
+                continue;
+            };
+            let stratum = Stratum {
+                key: key(rate),
+                weight,
+                before: moments(before, metric),
+                after: moments(after, metric),
+            };
+            if !(is_enough(&stratum.before, options) && is_enough(&stratum.after, options)) {
+                continue;
+            }
+            covered += rate.seconds.sum;
+            weights += weight;
+            if let (Some(before), Some(after)) = (before.seconds.mean(), after.seconds.mean()) {
+                saved += weight * (before - after);
+            }
+            strata.push(stratum);
+        }
+        let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        Self {
+            metric,
+            strata,
+            known: share(known, all),
+            coverage: share(covered, spent),
+            seconds_saved_per_call: share(saved, weights),
+        }
+    }
+}
+
+/// Returns whether the mean of these calls is known well enough to be judged.
+#[expect(clippy::cast_precision_loss, reason = "counts of calls stay below 2^53")]
+fn is_enough(calls: &Moments, options: &VerificationOptions) -> bool {
+    let (Some(mean), Some(variance)) = (calls.mean(), calls.variance()) else { return false };
+    let spread = if mean > 0.0 { (variance / (mean * mean)).max(1.0) } else { 1.0 };
+    calls.count >= options.min_calls && calls.count as f64 >= options.min_calls as f64 * spread
+}
+
+/// Returns whether four times as many calls are known as a judgement asks for.
+pub(crate) fn is_well_known(totals: &WorkTotals, options: &VerificationOptions) -> bool {
+    let strict = VerificationOptions { min_calls: options.min_calls.saturating_mul(4), ..*options };
+    is_enough(&totals.vm_steps, &strict) || is_enough(&totals.seconds, &strict)
+}
+
+/// By how much a load became dearer.
+struct Dearer {
+    /// `A / B - 1`.
+    share: f64,
+    /// Variance of the share.
+    variance: f64,
+    /// `B`.
+    cost_before: f64,
+}
+
+impl Dearer {
+    #[expect(clippy::cast_precision_loss, reason = "counts of calls stay below 2^53")]
+    fn of(strata: &[Stratum<'_>]) -> Option<Self> {
+        let (mut after, mut before, mut after_variance, mut before_variance) = (0.0, 0.0, 0.0, 0.0);
+        for stratum in strata {
+            let weight = stratum.weight;
+            after += weight * stratum.after.mean()?;
+            before += weight * stratum.before.mean()?;
+            after_variance += weight * weight * stratum.after.variance()? / stratum.after.count as f64;
+            before_variance += weight * weight * stratum.before.variance()? / stratum.before.count as f64;
+        }
+        let ratio = after / before;
+        let variance = (after_variance + ratio * ratio * before_variance) / (before * before);
+        (before > 0.0 && ratio.is_finite() && variance.is_finite()).then_some(Self {
+            share: ratio - 1.0,
+            variance,
+            cost_before: before,
+        })
+    }
+}
+
+/// Carries the drift of the baseline on over `distance`, for the strata that are judged.
+fn drift(
+    halves: &Halves,
+    side: &Side<'_>,
+    distance: Duration,
+    options: &VerificationOptions,
+) -> Option<Dearer> {
+    let (first, second) = (by_statement(&halves.first), by_statement(&halves.second));
+    let mut strata = Vec::new();
+    let (mut judged, mut all) = (0.0, 0.0);
+    for stratum in &side.strata {
+        let cost = stratum.weight * stratum.before.mean()?;
+        all += cost;
+        let (Some(first), Some(second)) = (first.get(&stratum.key), second.get(&stratum.key)) else {
+            continue;
+        };
+        let (before, after) = (moments(first, side.metric), moments(second, side.metric));
+        if is_enough(&before, options) && is_enough(&after, options) {
+            judged += cost;
+            strata.push(Stratum { key: stratum.key, weight: stratum.weight, before, after });
+        }
+    }
+    if judged < VerificationOptions::COVERAGE * all || halves.apart.is_zero() {
+        return None;
+    }
+    let between = Dearer::of(&strata)?;
+    let carried = distance.as_secs_f64() / halves.apart.as_secs_f64();
+    Some(Dearer {
+        share: between.share * carried,
+        variance: between.variance * carried * carried,
+        cost_before: between.cost_before,
+    })
+}

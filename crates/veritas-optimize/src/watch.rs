@@ -1,0 +1,238 @@
+//! The watch over one change: when to look at the load, and what follows.
+
+use std::time::Duration;
+
+use veritas_model::{LiveGain, Monotonic, Outcome, WorkTotals};
+
+use crate::{
+    OptimizerOptions,
+    baseline::Baseline,
+    verification::{self, Evidence},
+};
+
+/// The watch over one change. It does no I/O: it is given readings of the work and
+/// says what follows from them.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    baseline: Baseline,
+    started: Monotonic,
+    /// Watched before a restart.
+    carried: Duration,
+    at_start: Vec<WorkTotals>,
+    /// Verdicts asked for in this phase: each has its part of the alpha.
+    looks: u32,
+    next_look: Monotonic,
+    phase: Phase,
+    disturbed: Option<String>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Is the change good?
+    Fresh,
+    /// It was kept. Does it stay good when the load turns? What a call of each
+    /// statement costs since the change is settled soon and then stays as it is, so
+    /// that growing tables are not held against it; only the rates move on.
+    Kept {
+        since: Monotonic,
+        settled: Vec<WorkTotals>,
+        distance: Duration,
+        last: Vec<WorkTotals>,
+        last_at: Monotonic,
+    },
+}
+
+/// What follows from a look at the load.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Verdict {
+    /// Nothing yet; what is known so far.
+    GoOn(LiveGain),
+    /// Take it back.
+    Worse(LiveGain),
+    /// Keep it, and watch on.
+    Keep(LiveGain, String),
+    /// The watch over a kept change has nothing to say.
+    Quiet,
+    /// The watch over a kept change is over.
+    Over,
+}
+
+impl Watch {
+    /// How many times as long as its window a fresh change is watched when the load
+    /// does not run often enough.
+    const PATIENCE: u32 = 6;
+
+    /// Starts watching a change that was applied just now.
+    pub(crate) fn start(
+        baseline: Baseline,
+        now: Monotonic,
+        work: Vec<WorkTotals>,
+        options: &OptimizerOptions,
+    ) -> Self {
+        Self::resume(baseline, now, work, Duration::ZERO, options)
+    }
+
+    /// Goes on with a watch that was interrupted by a restart after `carried`. What was
+    /// counted since the change is lost; the alpha that was spent stays spent.
+    pub(crate) fn resume(
+        baseline: Baseline,
+        now: Monotonic,
+        work: Vec<WorkTotals>,
+        carried: Duration,
+        options: &OptimizerOptions,
+    ) -> Self {
+        let interval = options.watch_interval().max(Duration::from_nanos(1));
+        let looks = carried.as_nanos().div_ceil(interval.as_nanos());
+        Self {
+            baseline,
+            started: now,
+            carried,
+            at_start: work,
+            looks: u32::try_from(looks).unwrap_or(u32::MAX),
+            next_look: now.plus(interval),
+            phase: Phase::Fresh,
+            disturbed: None,
+        }
+    }
+
+    /// Returns whether it is time to look.
+    pub(crate) fn is_due(&self, now: Monotonic) -> bool {
+        self.next_look <= now
+    }
+
+    /// Notes that something else changed the cost of the load: this change can no
+    /// longer be judged by it.
+    pub(crate) fn disturb(&mut self, by: String) {
+        self.disturbed.get_or_insert(by);
+    }
+
+    /// Looks at the load.
+    pub(crate) fn look(
+        &mut self,
+        now: Monotonic,
+        work: &[WorkTotals],
+        options: &OptimizerOptions,
+    ) -> Verdict {
+        match self.phase {
+            Phase::Fresh => self.look_at_fresh(now, work, options),
+            Phase::Kept { .. } => self.look_at_kept(now, work, options),
+        }
+    }
+
+    /// Goes over to watching a change that was kept.
+    pub(crate) fn keep(&mut self, now: Monotonic, work: &[WorkTotals], options: &OptimizerOptions) {
+        self.phase = Phase::Kept {
+            since: now,
+            settled: verification::since(work, &self.at_start),
+            distance: self.distance(now),
+            last: work.to_vec(),
+            last_at: now,
+        };
+        self.looks = 0;
+        self.next_look = now.plus(options.regression_interval());
+    }
+
+    /// From the middle of the baseline to the middle of the time since the change.
+    fn distance(&self, now: Monotonic) -> Duration {
+        self.started.plus(now.since(self.started) / 2).since(self.baseline.middle)
+    }
+
+    fn look_at_fresh(&mut self, now: Monotonic, work: &[WorkTotals], options: &OptimizerOptions) -> Verdict {
+        self.next_look = now.plus(options.watch_interval());
+        let watched = self.carried + now.since(self.started);
+        let after = verification::since(work, &self.at_start);
+        let evidence = Evidence {
+            before: &self.baseline.before,
+            after: &after,
+            rates: None,
+            rates_over: now.since(self.started),
+            drift: self.baseline.halves.as_ref(),
+            distance: self.distance(now),
+            watched,
+        };
+        let all_looks = options.watch_looks.max(1);
+        let alpha = options.verification.alpha.get() / 2.0 / f64::from(all_looks);
+        let mut live = verification::compare(&evidence, alpha, &options.verification);
+        if let Some(by) = &self.disturbed {
+            live.outcome = Outcome::NotEnoughData;
+            return Verdict::Keep(live, format!("kept unverified: {by}"));
+        }
+        let over = watched >= options.watch_window;
+        if live.outcome != Outcome::NotEnoughData {
+            self.looks = self.looks.saturating_add(1);
+        }
+        if self.looks > all_looks && live.outcome == Outcome::Worse {
+            // All of the alpha is spent: this look is no evidence any more.
+            live.outcome = Outcome::NoDifference;
+        }
+        match live.outcome {
+            Outcome::Worse => Verdict::Worse(live),
+            Outcome::Improved if watched >= options.watch_window / 2 => {
+                let reason = format!("the live load costs {:.1} % less", live.gain * 100.0);
+                Verdict::Keep(live, reason)
+            }
+            Outcome::Improved | Outcome::NoDifference if over => {
+                Verdict::Keep(live, "no difference on the live load".to_owned())
+            }
+            Outcome::NotEnoughData if watched >= options.watch_window * Self::PATIENCE => Verdict::Keep(
+                live,
+                "kept unverified: the live load did not run often enough to compare it".to_owned(),
+            ),
+            _ => Verdict::GoOn(live),
+        }
+    }
+
+    fn look_at_kept(&mut self, now: Monotonic, work: &[WorkTotals], options: &OptimizerOptions) -> Verdict {
+        self.next_look = now.plus(options.regression_interval());
+        let Phase::Kept { since, settled, distance, last, last_at } = &mut self.phase else {
+            return Verdict::Quiet;
+        };
+        if self.disturbed.is_some() {
+            return Verdict::Over;
+        }
+        settle(settled, verification::since(work, &self.at_start), &options.verification);
+        let rates = verification::since(work, last);
+        let calls: u64 = rates.iter().map(|totals| totals.seconds.count).sum();
+        let over = now.since(*since)
+            >= options.regression_watch.min(OptimizerOptions::LONGEST_REGRESSION_WATCH)
+            || self.looks >= options.regression_looks.max(1);
+        if calls < options.verification.min_calls {
+            return if over { Verdict::Over } else { Verdict::Quiet };
+        }
+        let evidence = Evidence {
+            before: &self.baseline.before,
+            after: settled,
+            rates: Some(&rates),
+            rates_over: now.since(*last_at),
+            drift: self.baseline.halves.as_ref(),
+            distance: *distance,
+            watched: now.since(self.started),
+        };
+        self.looks += 1;
+        let alpha = options.verification.alpha.get() / 2.0 / f64::from(options.regression_looks.max(1));
+        let live = verification::compare(&evidence, alpha, &options.verification);
+        *last = work.to_vec();
+        *last_at = now;
+        match live.outcome {
+            Outcome::Worse => Verdict::Worse(live),
+            _ if over => Verdict::Over,
+            _ => Verdict::Quiet,
+        }
+    }
+}
+
+/// Takes over what is known since the change of those statements that did not run
+/// often enough yet.
+fn settle(
+    settled: &mut Vec<WorkTotals>,
+    since_change: Vec<WorkTotals>,
+    options: &verification::VerificationOptions,
+) {
+    for totals in since_change {
+        match settled.iter_mut().find(|known| verification::key(known) == verification::key(&totals)) {
+            Some(known) if verification::is_well_known(known, options) => {}
+            Some(known) => *known = totals,
+            None => settled.push(totals),
+        }
+    }
+}
