@@ -9,6 +9,7 @@
 //!   directory.
 //! - the **history** ([`History`]): one point of all metrics at each tick, the
 //!   newest in memory, all in checksummed segments below a hard cap.
+//! - [`DataDir`] is the directory itself: one directory, one owning engine.
 //!
 //! This crate does **not** evaluate alerts, decide about changes or serve
 //! anything, and no outside format but its own files is known to it.
@@ -33,9 +34,11 @@
 //! ```
 
 pub mod control;
+pub mod data_dir;
 pub mod error;
 pub mod history;
 
 pub use control::{AuditEntry, ChangeEvent, ControlPlane, Limits, RevokedToken, memory::MemoryControlPlane};
+pub use data_dir::{DataDir, DataDirError};
 pub use error::StoreError;
 pub use history::{History, HistoryError, HistoryOptions, HistoryQuery, HistoryStatistics, Point};
