@@ -188,9 +188,9 @@ impl Reading {
                     throttled_percent: get(CPU_THROTTLED),
                     cores: Vec::new(),
                 },
-                memory: memory_from(&get, &bytes),
-                disk: disk_from(&get, &bytes),
-                network: network_from(&get, &bytes),
+                memory: memory_from(&get, bytes),
+                disk: disk_from(&get, bytes),
+                network: network_from(&get, bytes),
                 pressure: get(PRESSURE_CPU_SOME).map(|cpu_some| PressureReading {
                     cpu_some,
                     memory_some: get(PRESSURE_MEMORY_SOME),

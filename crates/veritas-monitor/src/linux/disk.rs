@@ -1,0 +1,160 @@
+//! The file system, asked by a helper thread: one that hangs (a dead NFS
+//! server) must not hang the sampler.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
+    time::Duration,
+};
+
+use rustix::fs::StatVfs;
+use veritas_model::Bytes;
+
+use crate::{parse::percent_of, reading::DiskReading, sampler::SamplerError};
+
+/// How long a tick waits for the answer.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How long opening waits for the first answer before it goes on without.
+const FIRST_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Asks for the use of one file system. The helper thread ends with the probe,
+/// or as soon as the file system answers.
+#[derive(Debug)]
+pub(crate) struct DiskProbe {
+    requests: SyncSender<()>,
+    answers: Receiver<io::Result<Option<DiskReading>>>,
+    is_waiting: bool,
+}
+
+impl DiskProbe {
+    /// Starts the helper and asks once, so that a path that is not there is an
+    /// error now and not an unknown later.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, SamplerError> {
+        let owned = path.clone();
+        let ask = move || Ok(rustix::fs::statvfs(&owned).map(|statvfs| count(&statvfs))?);
+        let mut probe = Self::start(ask).map_err(|source| SamplerError::Helper { source })?;
+        match probe.ask(FIRST_PATIENCE) {
+            Some(Err(source)) => Err(SamplerError::Disk { path, source }),
+            Some(Ok(_)) | None => Ok(probe),
+        }
+    }
+
+    fn start(mut ask: impl FnMut() -> io::Result<Option<DiskReading>> + Send + 'static) -> io::Result<Self> {
+        let (requests, incoming) = sync_channel(1);
+        let (outgoing, answers) = sync_channel(1);
+        std::thread::Builder::new().name("veritas-statvfs".into()).spawn(move || {
+            while incoming.recv().is_ok() {
+                if outgoing.send(ask()).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { requests, answers, is_waiting: false })
+    }
+
+    /// Returns the use now, or `None` when it is not known: the file system did
+    /// not answer in time, still owes an earlier answer, or refused.
+    pub(crate) fn read(&mut self) -> Option<DiskReading> {
+        self.ask(PATIENCE).and_then(Result::ok).flatten()
+    }
+
+    fn ask(&mut self, patience: Duration) -> Option<io::Result<Option<DiskReading>>> {
+        if self.is_waiting {
+            // What comes late is of the past; it only says that we may ask again.
+            match self.answers.try_recv() {
+                Ok(_late) => self.is_waiting = false,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
+            }
+        }
+        self.requests.try_send(()).ok()?;
+        self.is_waiting = true;
+        match self.answers.recv_timeout(patience) {
+            Ok(answer) => {
+                self.is_waiting = false;
+                Some(answer)
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+}
+
+/// Counts as `df` counts. `None` for a file system without blocks.
+fn count(statvfs: &StatVfs) -> Option<DiskReading> {
+    let bytes = |blocks: u64| blocks.saturating_mul(statvfs.f_frsize);
+    let used = bytes(statvfs.f_blocks.saturating_sub(statvfs.f_bfree));
+    let free = bytes(statvfs.f_bavail);
+    Some(DiskReading {
+        total: Bytes::new(bytes(statvfs.f_blocks)),
+        used: Bytes::new(used),
+        free: Bytes::new(free),
+        percent: percent_of(used, used.saturating_add(free))?,
+        inodes_percent: percent_of(statvfs.f_files.saturating_sub(statvfs.f_ffree), statvfs.f_files),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn disk(blocks: u64, free: u64, available: u64) -> StatVfs {
+        StatVfs {
+            f_bsize: GIB,
+            f_frsize: GIB,
+            f_blocks: blocks,
+            f_bfree: free,
+            f_bavail: available,
+            f_files: 0,
+            f_ffree: 0,
+            f_favail: 0,
+            f_fsid: 0,
+            f_flag: rustix::fs::StatVfsMountFlags::empty(),
+            f_namemax: 255,
+        }
+    }
+
+    #[test]
+    fn reserved_blocks_are_not_free() {
+        // Size 252, used 24, free to us 68: df says 26 %, the naive 9.5 %.
+        let reading = count(&disk(252, 228, 68)).expect("it has blocks");
+        assert_eq!(reading.used, Bytes::new(24 * GIB));
+        assert_eq!(reading.free, Bytes::new(68 * GIB));
+        assert!((reading.percent - 26.086).abs() < 0.001, "{}", reading.percent);
+        assert_eq!(reading.inodes_percent, None);
+    }
+
+    #[test]
+    fn a_file_system_without_blocks_is_not_known() {
+        assert_eq!(count(&disk(0, 0, 0)), None);
+    }
+
+    #[test]
+    fn a_hung_file_system_is_unknown_until_it_answers() {
+        let (answer, gate) = sync_channel::<()>(0);
+        let mut probe = DiskProbe::start(move || {
+            gate.recv().map_err(io::Error::other)?;
+            Ok(count(&disk(100, 50, 50)))
+        })
+        .expect("a thread");
+        assert_eq!(probe.read(), None); // waits its 20 ms
+        assert_eq!(probe.read(), None); // does not wait any more
+        assert!(probe.is_waiting);
+        answer.send(()).expect("the helper waits for it");
+        // The late answer is thrown away, the next question is asked and answered.
+        let answered = std::thread::spawn(move || answer.send(()));
+        let mut reading = None;
+        while reading.is_none() && probe.requests.try_send(()).is_err() {
+            reading = probe.read();
+        }
+        drop(answered);
+        assert!(probe.answers.recv_timeout(Duration::from_secs(5)).is_ok() || reading.is_some());
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_an_error() {
+        let error = DiskProbe::open("/not/there".into()).expect_err("it is not there");
+        assert!(matches!(error, SamplerError::Disk { .. }), "{error}");
+    }
+}
