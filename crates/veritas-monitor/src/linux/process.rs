@@ -15,6 +15,7 @@ use crate::{
         source::{Buffer, Source},
     },
     parse::{
+        cgroup::parse_cpu_list,
         percent_of,
         process::{full_name, parse_process_stat, parse_statm},
         stat::parse_uptime,
@@ -28,12 +29,19 @@ pub(crate) fn ticks_per_second() -> f64 {
     count_to_f64(rustix::param::clock_ticks_per_second().max(1))
 }
 
-/// Returns the share of one processor that `ticks` in `elapsed` are, in
-/// percent; `None` when no time passed. Never more than all processors have:
-/// over a short span the grain of a tick would say so.
-pub(crate) fn cpu_percent(ticks: u64, elapsed: f64) -> Option<f64> {
-    let most = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let most = count_to_f64(u64::try_from(most).unwrap_or(u64::MAX)) * 100.0;
+/// Returns the share that all online processors are, where 100 is one of them.
+/// Not `available_parallelism`: that is what is left to this process.
+pub(crate) fn most_percent(buffer: &mut Buffer) -> f64 {
+    let online = Source::whole("/sys/devices/system/cpu/online")
+        .ok()
+        .and_then(|source| buffer.read(&source).ok().and_then(parse_cpu_list));
+    online.map_or(f64::INFINITY, |online| f64::from(online) * 100.0)
+}
+
+/// Returns the share of one processor that `ticks` in `elapsed` seconds are, in
+/// percent; `None` when no time passed. Never more than `most`: over a short
+/// span the grain of a tick would say so.
+pub(crate) fn cpu_percent(ticks: u64, elapsed: f64, most: f64) -> Option<f64> {
     let percent = count_to_f64(ticks) / ticks_per_second() / elapsed * 100.0;
     (elapsed > 0.0 && percent.is_finite()).then(|| percent.clamp(0.0, most))
 }
@@ -57,6 +65,7 @@ pub(crate) struct ProcessFiles {
     started: u64,
     started_at: Option<Timestamp>,
     last: Option<(Monotonic, u64)>,
+    most_percent: f64,
     /// Whether the kernel gives the number of descriptors as the size of their
     /// directory (since Linux 6.2).
     fd_directory_has_size: bool,
@@ -94,6 +103,7 @@ impl ProcessFiles {
             fd_directory: directory.join("fd"),
             directory,
             last: None,
+            most_percent: most_percent(&mut buffer),
             fd_directory_has_size: fs::metadata("/proc/self/fd").is_ok_and(|metadata| metadata.len() > 0),
             connections: None,
             connections_at: None,
@@ -151,12 +161,12 @@ impl ProcessFiles {
         let rss = Bytes::new(resident_pages.saturating_mul(page));
 
         let cpu_percent = if let Some((last, before)) = self.last {
-            cpu_percent(ticks.saturating_sub(before), now.since(last).as_secs_f64())
+            cpu_percent(ticks.saturating_sub(before), now.since(last).as_secs_f64(), self.most_percent)
         } else {
             let age = uptime(buffer).map(|uptime| uptime - count_to_f64(self.started) / ticks_per_second());
             let age = age.filter(|age| *age >= 0.0);
             self.started_at = age.map(|age| at.minus(Duration::from_secs_f64(age)));
-            age.and_then(|age| cpu_percent(ticks, age))
+            age.and_then(|age| cpu_percent(ticks, age, self.most_percent))
         };
         if self.last.is_none_or(|(last, _)| now > last) {
             self.last = Some((now, ticks));
@@ -242,15 +252,14 @@ mod tests {
 
     #[test]
     fn use_in_no_time_is_not_known() {
-        assert_eq!(cpu_percent(5, 0.0), None);
-        assert_eq!(cpu_percent(5, -1.0), None);
+        assert_eq!(cpu_percent(5, 0.0, 800.0), None);
+        assert_eq!(cpu_percent(5, -1.0, 800.0), None);
     }
 
     #[test]
     fn use_is_a_share_of_one_processor() {
         let half_a_second = rustix::param::clock_ticks_per_second() / 2;
-        assert_eq!(cpu_percent(half_a_second, 1.0), Some(50.0));
-        let most = cpu_percent(u64::MAX, 0.001).expect("time passed");
-        assert!(most <= 100.0 * 4096.0, "{most}");
+        assert_eq!(cpu_percent(half_a_second, 1.0, 800.0), Some(50.0));
+        assert_eq!(cpu_percent(u64::MAX, 0.001, 800.0), Some(800.0));
     }
 }

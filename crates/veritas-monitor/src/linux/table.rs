@@ -6,7 +6,7 @@ use veritas_model::{Bytes, Clock, Monotonic};
 
 use crate::{
     linux::{
-        process::{cpu_percent, ticks_per_second, uptime},
+        process::{cpu_percent, most_percent, ticks_per_second, uptime},
         source::{Buffer, Source},
     },
     parse::process::parse_process_stat,
@@ -45,6 +45,7 @@ impl Scan {
             return Ok(());
         }
         let uptime = uptime(&mut self.buffer);
+        let most = most_percent(&mut self.buffer);
         let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
         self.number += 1;
         let entries = std::fs::read_dir("/proc").map_err(|source| ProcessError::List { source })?;
@@ -57,11 +58,11 @@ impl Scan {
             let before = self.seen.get_mut(&pid).filter(|seen| seen.started == stat.started);
             let since_start = || {
                 let age = uptime? - count_to_f64(stat.started) / ticks_per_second();
-                cpu_percent(stat.ticks, age)
+                cpu_percent(stat.ticks, age, most)
             };
             let cpu = match (&before, elapsed) {
                 (Some(before), Some(elapsed)) => {
-                    cpu_percent(stat.ticks.saturating_sub(before.ticks), elapsed)
+                    cpu_percent(stat.ticks.saturating_sub(before.ticks), elapsed, most)
                 }
                 _ => since_start(),
             };
