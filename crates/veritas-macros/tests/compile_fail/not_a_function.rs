@@ -1,0 +1,8 @@
+//! Only functions are called.
+
+use veritas_macros::profile;
+
+#[profile(crate = veritas_profile)]
+struct Thing;
+
+fn main() {}

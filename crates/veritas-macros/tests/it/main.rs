@@ -1,0 +1,4 @@
+//! The macros on functions of every shape, and their messages where they refuse.
+
+mod refusals;
+mod shapes;
