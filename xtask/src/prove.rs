@@ -1,0 +1,102 @@
+//! `cargo xtask prove`: long proofs, and the benchmarks.
+//!
+//! A proof is an example named `prove_NAME` of any crate: it prints its figures and
+//! exits with an error when they do not hold.
+
+use std::process::Command;
+
+use anyhow::bail;
+use serde_json::Value;
+
+use crate::{
+    schemathesis, setup, steps,
+    steps::cargo,
+    workspace::{self, metadata},
+};
+
+/// Proofs that are no examples.
+const BUILT_IN: &[(&str, &str)] =
+    &[("schemathesis", "500 made-up requests for each operation of the served binary")];
+
+/// Prints the names of the proofs.
+pub(crate) fn list() -> anyhow::Result<()> {
+    println!("Proofs, each run with `cargo xtask prove NAME`:");
+    for (name, what) in BUILT_IN {
+        println!("  {name:24} {what}");
+    }
+    for proof in proofs(&metadata(workspace::root())?) {
+        println!("  {:24} {}", proof.name, proof.package);
+    }
+    Ok(())
+}
+
+/// Runs one proof, in a release build.
+pub(crate) fn run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    if name == "schemathesis" {
+        setup::run()?;
+        steps::run(&mut cargo(["build", "--package", "veritas-cli"]))?;
+        return schemathesis::run(schemathesis::LONG);
+    }
+    let proofs = proofs(&metadata(workspace::root())?);
+    let Some(proof) = proofs.iter().find(|proof| proof.name == name) else {
+        bail!("there is no proof named {name:?}\nhint: `cargo xtask prove` lists them");
+    };
+    let example = format!("prove_{name}");
+    let mut command = cargo(["run", "--release", "--package", &proof.package, "--example", &example, "--"]);
+    steps::run(command.args(arguments))
+}
+
+/// Builds the release binary and measures it beside its peers.
+pub(crate) fn bench(arguments: &[&str]) -> anyhow::Result<()> {
+    setup::peers()?;
+    steps::run(&mut cargo(["build", "--release", "--package", "veritas-cli", "--package", "veritas-bench"]))?;
+    let built = workspace::target().join("release");
+    steps::run(
+        Command::new(built.join("veritas-bench"))
+            .arg("--veritas")
+            .arg(built.join("veritas"))
+            .arg("--python")
+            .arg(workspace::python().join("bin/python"))
+            .args(arguments),
+    )
+}
+
+#[derive(Debug, PartialEq)]
+struct Proof {
+    name: String,
+    package: String,
+}
+
+fn proofs(metadata: &Value) -> Vec<Proof> {
+    let mut proofs = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        if !package["source"].is_null() {
+            continue;
+        }
+        for target in package["targets"].as_array().into_iter().flatten() {
+            let example =
+                target["kind"].as_array().is_some_and(|kinds| kinds.contains(&Value::from("example")));
+            let name = target["name"].as_str().and_then(|name| name.strip_prefix("prove_"));
+            if let (true, Some(name), Some(package)) = (example, name, package["name"].as_str()) {
+                proofs.push(Proof { name: name.to_owned(), package: package.to_owned() });
+            }
+        }
+    }
+    proofs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_an_example_of_ours_with_the_name_of_one() {
+        let target = |kind: &str, name: &str| serde_json::json!({ "kind": [kind], "name": name });
+        let ours = serde_json::json!({ "name": "ours", "source": null, "targets": [
+            target("example", "prove_kill"), target("bin", "prove_not"), target("example", "show"),
+        ]});
+        let other = serde_json::json!({ "name": "other", "source": "registry", "targets": [target("example", "prove_x")] });
+        let found = proofs(&serde_json::json!({ "packages": [ours, other] }));
+        assert_eq!(found, [Proof { name: "kill".to_owned(), package: "ours".to_owned() }]);
+    }
+}
