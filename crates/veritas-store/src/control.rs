@@ -10,6 +10,8 @@ use veritas_model::{
 use crate::StoreError;
 
 pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 /// The `by` of a [`ChangeEvent`] that no person caused.
 pub const ENGINE: &str = "veritas";

@@ -38,6 +38,8 @@ pub mod data_dir;
 pub mod error;
 pub mod history;
 
+#[cfg(feature = "sqlite")]
+pub use control::sqlite::SqliteControlPlane;
 pub use control::{AuditEntry, ChangeEvent, ControlPlane, Limits, RevokedToken, memory::MemoryControlPlane};
 pub use data_dir::{DataDir, DataDirError};
 pub use error::StoreError;
