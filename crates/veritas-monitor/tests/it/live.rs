@@ -188,7 +188,7 @@ fn use_is_judged_by_a_quota_that_the_kernel_enforces() {
     for directory in [&cpu, &acct] {
         fs::create_dir(directory).expect("a group is made");
     }
-    fs::write(format!("{cpu}/cpu.cfs_quota_us"), "50000").expect("a quota is set");
+    fs::write(format!("{cpu}/cpu.cfs_quota_us"), "20000").expect("a quota is set");
     for directory in [&cpu, &acct] {
         fs::write(format!("{directory}/cgroup.procs"), std::process::id().to_string()).expect("moved");
     }
@@ -205,10 +205,12 @@ fn use_is_judged_by_a_quota_that_the_kernel_enforces() {
         fs::remove_dir(directory).expect("the group is empty");
     }
     let cpu = reading.system.cpu;
-    assert_eq!(cpu.limit_cores, Some(0.5));
+    assert_eq!(cpu.limit_cores, Some(0.2));
     let percent = cpu.percent.expect("two ticks");
-    assert!(percent > 90.0, "half a core is all of the quota: {percent}");
-    assert!(cpu.throttled_percent.expect("a quota") > 50.0, "{:?}", cpu.throttled_percent);
     let own = reading.process.cpu_percent.expect("two ticks");
-    assert!((40.0..60.0).contains(&own), "half a core: {own}");
+    // On a busy machine the quota is not all used; the two accounts agree anyway.
+    assert!((percent - own / 0.2).abs() < 6.0, "{percent} % of the quota, {own} % of a core");
+    assert!(own > 10.0 && own < 25.0, "a core was wanted, a fifth of one is allowed: {own}");
+    assert!(cpu.throttled_percent.expect("a quota") > 20.0, "{:?}", cpu.throttled_percent);
+    eprintln!("{percent:.1} % of the quota, {own:.1} % of a core, throttled {:?}", cpu.throttled_percent);
 }
