@@ -113,6 +113,8 @@ pub struct Recorder {
     slow_log: Mutex<VecDeque<SlowCall>>,
     pools: Pools,
     first_found: Mutex<HashMap<FindingId, Timestamp>>,
+    #[cfg(feature = "tracing")]
+    sight: crate::sqlx_layer::Sight,
 }
 
 impl Recorder {
@@ -129,6 +131,8 @@ impl Recorder {
             slow_log: Mutex::default(),
             pools: Pools::default(),
             first_found: Mutex::default(),
+            #[cfg(feature = "tracing")]
+            sight: crate::sqlx_layer::Sight::default(),
         }
     }
 
@@ -145,6 +149,11 @@ impl Recorder {
     /// a copy of counters, and allocates only for a statement, caller or
     /// parameter vector that is new.
     pub fn record(&self, execution: &Execution<'_>) {
+        self.record_within(execution, None);
+    }
+
+    /// Counts an execution, in `request` when the thread itself is in none.
+    pub(crate) fn record_within(&self, execution: &Execution<'_>, mut request: Option<&mut RequestFrame>) {
         let (statement, text) = of_text(execution.sql);
         let recorded = context::with(|context| {
             let label = match (execution.label, context.labels.last_mut()) {
@@ -160,20 +169,13 @@ impl Recorder {
                 }
                 (None, None) => None,
             };
-            self.record_at(execution, &statement, text, label, context.requests.last_mut());
+            let request = context.requests.last_mut().or(request.as_deref_mut());
+            self.record_at(execution, &statement, text, label, request);
         });
         if recorded.is_none() {
             let label = execution.label.map(|label| (label, hash_key(label.as_bytes())));
-            self.record_at(execution, &statement, text, label, None);
+            self.record_at(execution, &statement, text, label, request);
         }
-    }
-
-    /// Counts an execution in a request that is not this thread's.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn record_in(&self, execution: &Execution<'_>, request: Option<&mut RequestFrame>) {
-        let (statement, text) = of_text(execution.sql);
-        let label = execution.label.map(|label| (label, hash_key(label.as_bytes())));
-        self.record_at(execution, &statement, text, label, request);
     }
 
     fn record_at(
@@ -316,6 +318,11 @@ impl Recorder {
             finding.found_at = *first_found.entry(finding.id.clone()).or_insert(now);
         }
         found
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn sight(&self) -> &crate::sqlx_layer::Sight {
+        &self.sight
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -79,6 +79,10 @@ pub struct StatementStatistics {
     /// At most 16 parameter vectors, for proofs in this process. Never store or
     /// serve them.
     pub sample_parameters: Vec<Vec<Value>>,
+    /// The text of one call as it was sent, literals and all, for proofs in this
+    /// process; `None` when [`crate::RecorderOptions::keep_parameters`] is off.
+    /// Never store or serve it.
+    pub sample_sql: Option<Arc<str>>,
     /// How requests repeat it.
     pub repetitions: Vec<RequestRepetitions>,
 }

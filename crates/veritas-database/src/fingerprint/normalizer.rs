@@ -166,7 +166,8 @@ impl Writer {
                 self.full = true;
             }
         }
-        self.last = token;
+        let is_replaced = token == Token::Word && self.out.last() == Some(&b'?');
+        self.last = if is_replaced { Token::Literal } else { token };
     }
 
     /// Writes a token with the space before it that it needs.
@@ -338,6 +339,12 @@ impl Writer {
             self.end_element();
         }
         self.write(b",", true);
+        if let Some(list) = self.lists.last_mut()
+            && !list.rows
+            && list.depth == self.depth
+        {
+            list.current = None;
+        }
         self.before = Before::Operator;
     }
 

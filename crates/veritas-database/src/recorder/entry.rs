@@ -26,6 +26,8 @@ const SAMPLES: usize = 16;
 /// Values in a vector, and bytes of it, beyond which it is not kept.
 const SAMPLE_VALUES: usize = 64;
 const SAMPLE_BYTES: usize = 4096;
+/// Bytes of a text beyond which it is not kept.
+const SAMPLE_TEXT: usize = 16 * 1024;
 /// Every so many calls, one kept vector makes room for the present one.
 const SAMPLE_EVERY: u64 = 1024;
 /// Request names kept per statement.
@@ -40,6 +42,8 @@ pub(crate) struct Entry {
     is_other: bool,
     stripes: [Mutex<Counters>; STRIPES],
     shape: OnceLock<Shape>,
+    /// The text of one successful call, literals and all: never stored or served.
+    sample_sql: OnceLock<Arc<str>>,
     requests: Mutex<Vec<RequestRepetitions>>,
 }
 
@@ -73,6 +77,7 @@ impl Entry {
             is_other: false,
             stripes: Default::default(),
             shape: OnceLock::new(),
+            sample_sql: OnceLock::new(),
             requests: Mutex::default(),
         }
     }
@@ -125,8 +130,13 @@ impl Entry {
         if let Some(site) = execution.caller {
             counters.add_caller(site);
         }
-        if keep_parameters && !execution.parameters.is_empty() {
-            counters.add_sample(execution.parameters);
+        if keep_parameters && !execution.error {
+            if !execution.parameters.is_empty() {
+                counters.add_sample(execution.parameters);
+            }
+            if self.is_tracked() && execution.sql.len() <= SAMPLE_TEXT {
+                self.sample_sql.get_or_init(|| execution.sql.into());
+            }
         }
     }
 
@@ -233,6 +243,7 @@ impl Entry {
             histogram: sum.nanoseconds,
             callers: sum.callers,
             sample_parameters,
+            sample_sql: self.sample_sql.get().cloned(),
             repetitions: locked(&self.requests).clone(),
         }
     }
