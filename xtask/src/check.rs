@@ -22,10 +22,19 @@ pub(crate) fn quick(steps: &mut Steps) {
 /// The checks that compile.
 pub(crate) fn slow(steps: &mut Steps) {
     steps.run("lints", || {
-        command(&mut cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))
+        command(&mut cargo([
+            "clippy",
+            "--workspace",
+            "--all-features",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
     });
     steps.run("documentation", || {
-        let arguments = ["doc", "--workspace", "--no-deps", "--quiet"];
+        let arguments = ["doc", "--workspace", "--all-features", "--no-deps", "--quiet"];
         command(cargo(arguments).env("RUSTDOCFLAGS", "--deny warnings"))
     });
     if cargo(["deny", "--version"]).output().is_ok_and(|output| output.status.success()) {

@@ -39,8 +39,15 @@ pub(crate) fn compare() -> anyhow::Result<()> {
 }
 
 fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
-    let configuration =
-        output_of(&mut cargo(["run", "--quiet", "--package", "veritas-config", "--example", "reference"]))?;
+    let configuration = output_of(&mut cargo([
+        "run",
+        "--quiet",
+        "--package",
+        "veritas-config",
+        "--all-features",
+        "--example",
+        "reference",
+    ]))?;
     let openapi = output_of(Command::new(binary()).arg("openapi"))?;
     Ok(vec![("configuration.md", configuration), ("openapi.json", openapi), ("cli.md", command_line()?)])
 }

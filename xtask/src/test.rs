@@ -7,8 +7,8 @@ use crate::{
 
 /// Sets up, checks, and tests everything; prints the time of each step.
 ///
-/// One profile and one set of features throughout, so that nothing is compiled
-/// twice for the tests.
+/// One profile and one set of features (all of them) throughout, so that nothing is
+/// compiled twice for the tests.
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut steps = Steps::default();
     if !steps.run("setup", setup::run) {
@@ -19,14 +19,24 @@ pub(crate) fn run() -> anyhow::Result<()> {
     steps.run("tests", || {
         // The same tests either way; nextest gives each a process of its own.
         if nextest {
-            command(&mut cargo(["nextest", "run", "--workspace", "--no-fail-fast"]))
+            command(&mut cargo(["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]))
         } else {
-            command(&mut cargo(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]))
+            command(&mut cargo([
+                "test",
+                "--workspace",
+                "--all-features",
+                "--lib",
+                "--bins",
+                "--tests",
+                "--no-fail-fast",
+            ]))
         }
     });
-    steps.run("documentation examples", || command(&mut cargo(["test", "--workspace", "--doc", "--quiet"])));
+    steps.run("documentation examples", || {
+        command(&mut cargo(["test", "--workspace", "--all-features", "--doc", "--quiet"]))
+    });
     if steps.run("binaries and examples", || {
-        command(&mut cargo(["build", "--workspace", "--bins", "--examples", "--quiet"]))
+        command(&mut cargo(["build", "--workspace", "--all-features", "--bins", "--examples", "--quiet"]))
     }) {
         steps.run("generated pages", docs::compare);
         steps.run("commands of the guides", guides::run);
