@@ -157,10 +157,10 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(edit: impl Fn(&mut AlertRule), expected: Result<(), RuleError>) {
+    fn check(edit: impl Fn(&mut AlertRule), expected: &Result<(), RuleError>) {
         let mut rule = default_rules().remove(0);
         edit(&mut rule);
-        assert_eq!(validate(&rule), expected);
+        assert_eq!(&validate(&rule), expected);
     }
 
     #[test]
@@ -173,34 +173,34 @@ mod tests {
 
     #[test]
     fn a_rule_is_refused_for_each_of_its_faults() {
-        check(|rule| rule.name = String::new(), Err(RuleError::Name { name: String::new() }));
-        check(|rule| rule.name = "High".into(), Err(RuleError::Name { name: "High".into() }));
-        check(|rule| rule.name = "x".repeat(65), Err(RuleError::Name { name: "x".repeat(64) }));
-        check(|rule| rule.series = String::new(), Err(RuleError::Series { series: String::new() }));
-        check(|rule| rule.series = "a b".into(), Err(RuleError::Series { series: "a b".into() }));
-        check(|rule| rule.title = "a\nb".into(), Err(RuleError::Title));
-        check(|rule| rule.threshold = f64::NAN, Err(RuleError::Threshold));
-        check(|rule| rule.threshold = f64::INFINITY, Err(RuleError::Threshold));
-        check(|rule| rule.clear = Some(81.0), Err(RuleError::Clear { clear: 81.0, threshold: 80.0 }));
-        check(|rule| rule.hold = Duration::from_secs(86_401), Err(RuleError::TooLong { field: "hold" }));
+        check(|rule| rule.name = String::new(), &Err(RuleError::Name { name: String::new() }));
+        check(|rule| rule.name = "High".into(), &Err(RuleError::Name { name: "High".into() }));
+        check(|rule| rule.name = "x".repeat(65), &Err(RuleError::Name { name: "x".repeat(64) }));
+        check(|rule| rule.series = String::new(), &Err(RuleError::Series { series: String::new() }));
+        check(|rule| rule.series = "a b".into(), &Err(RuleError::Series { series: "a b".into() }));
+        check(|rule| rule.title = "a\nb".into(), &Err(RuleError::Title));
+        check(|rule| rule.threshold = f64::NAN, &Err(RuleError::Threshold));
+        check(|rule| rule.threshold = f64::INFINITY, &Err(RuleError::Threshold));
+        check(|rule| rule.clear = Some(81.0), &Err(RuleError::Clear { clear: 81.0, threshold: 80.0 }));
+        check(|rule| rule.hold = Duration::from_secs(86_401), &Err(RuleError::TooLong { field: "hold" }));
         check(
             |rule| rule.keep_firing_for = Duration::MAX,
-            Err(RuleError::TooLong { field: "keep_firing_for" }),
+            &Err(RuleError::TooLong { field: "keep_firing_for" }),
         );
     }
 
     #[test]
     fn a_clear_level_at_the_threshold_or_on_its_quiet_side_is_sound() {
-        check(|rule| rule.clear = Some(80.0), Ok(()));
-        check(|rule| rule.clear = Some(70.0), Ok(()));
+        check(|rule| rule.clear = Some(80.0), &Ok(()));
+        check(|rule| rule.clear = Some(70.0), &Ok(()));
         let below = |clear| {
             move |rule: &mut AlertRule| {
                 rule.comparison = Comparison::Below;
                 rule.clear = Some(clear);
             }
         };
-        check(below(90.0), Ok(()));
-        check(below(70.0), Err(RuleError::Clear { clear: 70.0, threshold: 80.0 }));
+        check(below(90.0), &Ok(()));
+        check(below(70.0), &Err(RuleError::Clear { clear: 70.0, threshold: 80.0 }));
     }
 
     #[test]
