@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     self, BinaryOperator, Expr, FromTable, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName,
-    OrderByExpr, OrderByKind, OrderBySort, Query, Select, SetExpr, TableFactor, TableWithJoins, Visit, Visitor,
-    visit_expressions,
+    OrderByExpr, OrderByKind, OrderBySort, Query, Select, SetExpr, TableFactor, TableWithJoins, Visit,
+    Visitor, visit_expressions,
 };
 use sqlparser::tokenizer::Location;
 
@@ -86,7 +86,7 @@ impl Visitor for Blocks<'_> {
     }
 }
 
-impl Blocks<'_> {
+impl<'s> Blocks<'s> {
     fn set_operation(&mut self, body: &SetExpr) {
         match body {
             SetExpr::Select(select) => self.select(select, &[], false),
@@ -155,13 +155,14 @@ impl Blocks<'_> {
         if let Some(&(first, ..)) = sort.first()
             && sort.iter().all(|&(index, ..)| index == first)
         {
-            let columns = sort.into_iter().map(|(_, column, descending)| (column.to_owned(), descending)).collect();
+            let columns =
+                sort.into_iter().map(|(_, column, descending)| (column.to_owned(), descending)).collect();
             instances[first].access.sort = columns;
         }
         self.found.extend(instances.into_iter().map(|instance| Access { limited, ..instance.access }));
     }
 
-    fn instance(&self, factor: &TableFactor) -> Option<Instance<'_>> {
+    fn instance(&self, factor: &TableFactor) -> Option<Instance<'s>> {
         let TableFactor::Table { name, alias, args: None, .. } = factor else { return None };
         let schema_is_main = match name.0.as_slice() {
             [_] => true,
@@ -217,8 +218,10 @@ fn note(conjunct: &Expr, instances: &mut [Instance<'_>]) {
     match conjunct {
         Expr::BinaryOp { left, op, right } => {
             let is_equality = *op == BinaryOperator::Eq;
-            let is_range =
-                matches!(op, BinaryOperator::Gt | BinaryOperator::GtEq | BinaryOperator::Lt | BinaryOperator::LtEq);
+            let is_range = matches!(
+                op,
+                BinaryOperator::Gt | BinaryOperator::GtEq | BinaryOperator::Lt | BinaryOperator::LtEq
+            );
             if is_equality || is_range {
                 compare(left, right, is_equality, instances);
                 compare(right, left, is_equality, instances);
@@ -232,11 +235,7 @@ fn note(conjunct: &Expr, instances: &mut [Instance<'_>]) {
         Expr::InSubquery { expr, negated: false, .. } | Expr::IsNull(expr) => {
             compare(expr, expr, true, instances);
         }
-        Expr::Between { expr, negated: false, low, high } => {
-            if !matches!(high.as_ref(), Expr::Collate { .. }) {
-                compare(expr, low, false, instances);
-            }
-        }
+        Expr::Between { expr, negated: false, low, .. } => compare(expr, low, false, instances),
         _ => {}
     }
 }
@@ -377,7 +376,10 @@ mod tests {
     fn conjuncts_of_where_count() {
         check("SELECT * FROM users WHERE email = ?", &["users: = email <  by "]);
         check("SELECT * FROM Users WHERE (? = EMAIL AND age >= 3)", &["users: = email < age by "]);
-        check("SELECT * FROM users WHERE age BETWEEN 1 AND 2 AND team IN (1, 2)", &["users: = team < age by "]);
+        check(
+            "SELECT * FROM users WHERE age BETWEEN 1 AND 2 AND team IN (1, 2)",
+            &["users: = team < age by "],
+        );
         check("SELECT * FROM users WHERE team IS NULL AND id IN (SELECT 1)", &["users: = team id <  by "]);
         check("UPDATE users SET age = 1 WHERE email = ?", &["users: = email <  by "]);
         check("DELETE FROM users WHERE age < ?", &["users: =  < age by "]);

@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rusqlite::{Connection, StatementStatus};
 use veritas_model::{
-    Cause, ChangeKind, Finding, FindingKind, Impact, Observation, Proposal, Provenance, Subject, Timestamp, Unit,
+    Cause, ChangeKind, Finding, FindingKind, Impact, Observation, Proposal, Provenance, Subject, Timestamp,
+    Unit,
 };
 
 use super::{
@@ -124,7 +125,11 @@ impl IndexAdvisor {
 }
 
 impl<'a> Round<'a> {
-    fn start(target: &'a SqliteTarget, options: &'a AdvisorOptions, now: Timestamp) -> rusqlite::Result<Self> {
+    fn start(
+        target: &'a SqliteTarget,
+        options: &'a AdvisorOptions,
+        now: Timestamp,
+    ) -> rusqlite::Result<Self> {
         let live = target.reader()?;
         let schema = Schema::read(&live)?;
         let what_if = WhatIf::of(&live)?;
@@ -139,7 +144,9 @@ impl<'a> Round<'a> {
         let mut ranked: Vec<&StatementStatistics> = snapshot
             .statements
             .iter()
-            .filter(|statement| !statement.normalized.is_empty() && statement.calls >= self.options.fewest_calls)
+            .filter(|statement| {
+                !statement.normalized.is_empty() && statement.calls >= self.options.fewest_calls
+            })
             .collect();
         ranked.sort_by(|left, right| right.total_seconds.total_cmp(&left.total_seconds));
         let mut proposed: Vec<(IndexDefinition, Finding)> = Vec::new();
@@ -176,7 +183,8 @@ impl<'a> Round<'a> {
         let parsed = parse(&executable.sql).map_err(|unsuitable| unsuitable.to_string())?;
         let sample = executable.vectors.first().map_or(&[][..], Vec::as_slice);
         let said = |error: rusqlite::Error| format!("SQLite does not plan it: {}", describe(&error));
-        let plan = rows_only(&self.live, || QueryPlan::explain(&self.live, &executable.sql, sample)).map_err(said)?;
+        let plan = rows_only(&self.live, || QueryPlan::explain(&self.live, &executable.sql, sample))
+            .map_err(said)?;
         let mut reason = "its plan reads no table from start to end".to_owned();
         for access in accesses(&parsed.tree, &self.schema) {
             let Some(weakness) = plan.weakness(&access) else { continue };
@@ -211,7 +219,7 @@ impl<'a> Round<'a> {
             match self.what_if.explain(&definition, sql, sample) {
                 Ok(Outlook::Covered { by }) => reason = format!("the index {by:?} covers the candidate"),
                 Ok(Outlook::Plan(plan)) if !plan.uses(&name) => {
-                    reason = "SQLite would not use the candidate index".to_owned();
+                    "SQLite would not use the candidate index".clone_into(&mut reason);
                 }
                 Ok(Outlook::Plan(plan)) => {
                     let better = match weakness {
@@ -222,7 +230,7 @@ impl<'a> Round<'a> {
                     if better {
                         return Ok(definition);
                     }
-                    reason = "the candidate index would not change what is slow".to_owned();
+                    "the candidate index would not change what is slow".clone_into(&mut reason);
                 }
                 Err(error) => reason = format!("SQLite does not plan it: {}", describe(&error)),
             }
@@ -303,11 +311,16 @@ impl<'a> Round<'a> {
             fingerprint: statistics.fingerprint,
             normalized: statistics.normalized.to_string(),
         };
-        let share = if snapshot.total_seconds > 0.0 { statistics.total_seconds / snapshot.total_seconds } else { 0.0 };
+        let share = if snapshot.total_seconds > 0.0 {
+            statistics.total_seconds / snapshot.total_seconds
+        } else {
+            0.0
+        };
         #[expect(clippy::cast_precision_loss, reason = "counts of calls and rows stay below 2^53")]
         let evidence = {
             let calls = statistics.calls as f64;
-            let measured = |name: &str, value: f64, unit: Unit| Observation::measured(name, value, unit, self.now);
+            let measured =
+                |name: &str, value: f64, unit: Unit| Observation::measured(name, value, unit, self.now);
             let mut evidence = vec![
                 measured("calls", calls, Unit::Count),
                 measured("mean_seconds", statistics.total_seconds / calls.max(1.0), Unit::Seconds),

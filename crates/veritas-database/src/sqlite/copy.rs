@@ -175,7 +175,9 @@ mod tests {
         let path = directory.path().join("app.sqlite");
         let connection = Connection::open(&path).unwrap();
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(50000))")
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(50000))",
+            )
             .unwrap();
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
         SqliteTarget::open_with("main", path, options, clock).unwrap()

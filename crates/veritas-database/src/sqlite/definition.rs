@@ -94,7 +94,8 @@ impl IndexDefinition {
         let mut columns = Vec::new();
         loop {
             let (name, after) = unquote(rest)?;
-            let (descending, after) = after.strip_prefix(" DESC").map_or((false, after), |after| (true, after));
+            let (descending, after) =
+                after.strip_prefix(" DESC").map_or((false, after), |after| (true, after));
             columns.push(KeyColumn { name, descending });
             match after.strip_prefix(", ") {
                 Some(more) => rest = more,
@@ -152,8 +153,10 @@ mod tests {
     use super::*;
 
     fn definition(table: &str, columns: &[(&str, bool)]) -> IndexDefinition {
-        let columns =
-            columns.iter().map(|&(name, descending)| KeyColumn { name: name.to_owned(), descending }).collect();
+        let columns = columns
+            .iter()
+            .map(|&(name, descending)| KeyColumn { name: name.to_owned(), descending })
+            .collect();
         IndexDefinition { table: table.to_owned(), columns }
     }
 
@@ -162,7 +165,10 @@ mod tests {
         let plan = definition("orders", &[("user_id", false), ("created", true)]).plan("main");
         assert_eq!(
             plan.forward,
-            format!("CREATE INDEX IF NOT EXISTS \"{}\" ON \"orders\" (\"user_id\", \"created\" DESC)", plan.object)
+            format!(
+                "CREATE INDEX IF NOT EXISTS \"{}\" ON \"orders\" (\"user_id\", \"created\" DESC)",
+                plan.object
+            )
         );
         assert_eq!(plan.inverse, format!("DROP INDEX IF EXISTS \"{}\"", plan.object));
         assert!(plan.object.starts_with("veritas_orders_user_id_created_"), "{}", plan.object);

@@ -25,7 +25,6 @@ pub(crate) fn rows_only<T>(
     result
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the hook's signature")]
 fn permit(context: AuthContext<'_>) -> Authorization {
     match context.action {
         AuthAction::Function { function_name } if function_name.eq_ignore_ascii_case("load_extension") => {

@@ -46,7 +46,8 @@ mod tests {
             )
             .unwrap();
         let read = || {
-            let sum: i64 = connection.query_row("SELECT sum(length(x)) FROM t", [], |row| row.get(0)).unwrap();
+            let sum: i64 =
+                connection.query_row("SELECT sum(length(x)) FROM t", [], |row| row.get(0)).unwrap();
             assert_eq!(sum, 300_000);
             take_page_reads(&connection).unwrap()
         };

@@ -26,7 +26,11 @@ impl QueryPlan {
     /// Asks SQLite how it would run a statement. Nothing is run. `parameters`
     /// are bound where their number fits, else none is, which SQLite plans for
     /// as for unknown values.
-    pub(crate) fn explain(connection: &Connection, sql: &str, parameters: &[Value]) -> rusqlite::Result<Self> {
+    pub(crate) fn explain(
+        connection: &Connection,
+        sql: &str,
+        parameters: &[Value],
+    ) -> rusqlite::Result<Self> {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
         if statement.is_explain() != 2 {
             return Err(rusqlite::Error::InvalidQuery); // a comment or a quote swallowed the prefix
@@ -39,8 +43,10 @@ impl QueryPlan {
         let mut lines = Vec::new();
         while let Some(row) = rows.next()? {
             let (id, parent): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let depth =
-                depths.iter().find(|(known, _)| *known == parent).map_or(0, |(_, depth)| depth.saturating_add(1));
+            let depth = depths
+                .iter()
+                .find(|(known, _)| *known == parent)
+                .map_or(0, |(_, depth)| depth.saturating_add(1));
             depths.push((id, depth));
             lines.push((depth, row.get(3)?));
         }
@@ -58,12 +64,13 @@ impl QueryPlan {
     pub(crate) fn weakness(&self, access: &Access) -> Option<Weakness> {
         let mut searched = false;
         for (_, line) in &self.lines {
-            if let Some(rest) = line.strip_prefix("SCAN ").and_then(|rest| after_name(rest, &access.shown)) {
-                if !rest.starts_with(" VIRTUAL TABLE") {
-                    return Some(Weakness::Scan);
-                }
+            if let Some(rest) = line.strip_prefix("SCAN ").and_then(|rest| after_name(rest, &access.shown))
+                && !rest.starts_with(" VIRTUAL TABLE")
+            {
+                return Some(Weakness::Scan);
             }
-            if let Some(rest) = line.strip_prefix("SEARCH ").and_then(|rest| after_name(rest, &access.shown)) {
+            if let Some(rest) = line.strip_prefix("SEARCH ").and_then(|rest| after_name(rest, &access.shown))
+            {
                 if rest.starts_with(" USING AUTOMATIC") {
                     return Some(Weakness::AutomaticIndex);
                 }
@@ -105,8 +112,11 @@ impl QueryPlan {
 /// Returns what follows a table's name, which plans show without quotes.
 fn after_name<'l>(line: &'l str, name: &str) -> Option<&'l str> {
     let rest = line.strip_prefix(name)?;
-    (rest.is_empty() || rest.starts_with(" USING ") || rest.starts_with(" VIRTUAL ") || rest.starts_with(" LEFT-JOIN"))
-        .then_some(rest)
+    (rest.is_empty()
+        || rest.starts_with(" USING ")
+        || rest.starts_with(" VIRTUAL ")
+        || rest.starts_with(" LEFT-JOIN"))
+    .then_some(rest)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// More tables than this are not looked at.
-const MOST_TABLES: usize = 2_000;
+const MOST_TABLES: u32 = 2_000;
 
 /// The tables of the `main` schema.
 #[derive(Debug, Default)]
@@ -50,15 +50,18 @@ impl Schema {
 impl Table {
     fn read(connection: &Connection, name: String, without_rowid: bool) -> rusqlite::Result<Self> {
         // `hidden` is 1 for hidden columns of virtual tables, 2 and 3 for generated ones.
-        let mut listed = connection
-            .prepare_cached("SELECT name, type, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid")?;
+        let mut listed = connection.prepare_cached(
+            "SELECT name, type, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid",
+        )?;
         let columns: Vec<(String, String, u32)> = listed
             .query_map([&name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<rusqlite::Result<_>>()?;
         let keys = columns.iter().filter(|(_, _, key)| *key > 0).count();
         let rowid_alias = columns
             .iter()
-            .find(|(_, kind, key)| *key == 1 && keys == 1 && !without_rowid && kind.eq_ignore_ascii_case("INTEGER"))
+            .find(|(_, kind, key)| {
+                *key == 1 && keys == 1 && !without_rowid && kind.eq_ignore_ascii_case("INTEGER")
+            })
             .map(|(name, _, _)| name.clone());
         Ok(Self { name, columns: columns.into_iter().map(|(name, _, _)| name).collect(), rowid_alias })
     }
@@ -88,8 +91,9 @@ pub(crate) fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<
     let mut listed = connection.prepare_cached("SELECT name, partial FROM pragma_index_list(?1)")?;
     let named: Vec<(String, bool)> =
         listed.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
-    let mut keys = connection
-        .prepare_cached("SELECT name, \"desc\", coll FROM pragma_index_xinfo(?1) WHERE key = 1 ORDER BY seqno")?;
+    let mut keys = connection.prepare_cached(
+        "SELECT name, \"desc\", coll FROM pragma_index_xinfo(?1) WHERE key = 1 ORDER BY seqno",
+    )?;
     named
         .into_iter()
         .map(|(name, partial)| {

@@ -29,7 +29,7 @@ pub(crate) struct Statement {
 
 /// Why a statement is left alone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unsuitable {
+pub(crate) enum Unsuitable {
     /// It is longer than what is looked at.
     #[error("it is longer than {LONGEST} bytes")]
     TooLong,
@@ -92,9 +92,11 @@ fn reads_only(body: &SetExpr) -> bool {
         SetExpr::Select(select) => select.into.is_none(),
         SetExpr::Query(_) | SetExpr::Values(_) => true,
         SetExpr::SetOperation { left, right, .. } => reads_only(left) && reads_only(right),
-        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => {
-            false
-        }
+        SetExpr::Insert(_)
+        | SetExpr::Update(_)
+        | SetExpr::Delete(_)
+        | SetExpr::Merge(_)
+        | SetExpr::Table(_) => false,
     }
 }
 
@@ -103,33 +105,33 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(sql: &str, expected: Result<Verb, Unsuitable>) {
-        assert_eq!(parse(sql).map(|statement| statement.verb), expected, "{sql}");
+    fn check(sql: &str, expected: &Result<Verb, Unsuitable>) {
+        assert_eq!(&parse(sql).map(|statement| statement.verb), expected, "{sql}");
     }
 
     #[test]
     fn only_one_of_four_kinds_passes() {
-        check("SELECT 1", Ok(Verb::Select));
-        check("select * from t where a = ?1;", Ok(Verb::Select));
-        check("WITH x AS (SELECT 1) SELECT * FROM x UNION VALUES (2)", Ok(Verb::Select));
-        check("INSERT INTO t(a) VALUES (?)", Ok(Verb::Insert));
-        check("INSERT OR REPLACE INTO t(a) SELECT a FROM u", Ok(Verb::Insert));
-        check("UPDATE t SET a = :x WHERE b = @y", Ok(Verb::Update));
-        check("DELETE FROM t WHERE a = $z", Ok(Verb::Delete));
-        check("", Err(Unsuitable::NotOne));
-        check("-- nothing", Err(Unsuitable::NotOne));
-        check("SELECT 1; SELECT 2", Err(Unsuitable::NotOne));
-        check("SELECT 1; DROP TABLE t", Err(Unsuitable::NotOne));
-        check("DROP TABLE t", Err(Unsuitable::OtherKind));
-        check("PRAGMA user_version = 3", Err(Unsuitable::OtherKind));
-        check("ATTACH DATABASE 'x' AS y", Err(Unsuitable::OtherKind));
-        check("BEGIN", Err(Unsuitable::OtherKind));
-        check("EXPLAIN SELECT 1", Err(Unsuitable::OtherKind));
-        check("CREATE TABLE x AS SELECT 1", Err(Unsuitable::OtherKind));
-        check("WITH x AS (SELECT 1) DELETE FROM t", Err(Unsuitable::OtherKind));
-        check("SELECT FROM WHERE", Err(Unsuitable::Malformed));
-        check("SELECT 'a\0b'", Err(Unsuitable::Malformed));
-        check(&format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), Err(Unsuitable::TooDeep));
-        check(&format!("SELECT '{}'", "x".repeat(LONGEST)), Err(Unsuitable::TooLong));
+        check("SELECT 1", &Ok(Verb::Select));
+        check("select * from t where a = ?1;", &Ok(Verb::Select));
+        check("WITH x AS (SELECT 1) SELECT * FROM x UNION VALUES (2)", &Ok(Verb::Select));
+        check("INSERT INTO t(a) VALUES (?)", &Ok(Verb::Insert));
+        check("INSERT OR REPLACE INTO t(a) SELECT a FROM u", &Ok(Verb::Insert));
+        check("UPDATE t SET a = :x WHERE b = @y", &Ok(Verb::Update));
+        check("DELETE FROM t WHERE a = $z", &Ok(Verb::Delete));
+        check("", &Err(Unsuitable::NotOne));
+        check("-- nothing", &Err(Unsuitable::NotOne));
+        check("SELECT 1; SELECT 2", &Err(Unsuitable::NotOne));
+        check("SELECT 1; DROP TABLE t", &Err(Unsuitable::NotOne));
+        check("DROP TABLE t", &Err(Unsuitable::OtherKind));
+        check("PRAGMA user_version = 3", &Err(Unsuitable::OtherKind));
+        check("ATTACH DATABASE 'x' AS y", &Err(Unsuitable::OtherKind));
+        check("BEGIN", &Err(Unsuitable::OtherKind));
+        check("EXPLAIN SELECT 1", &Err(Unsuitable::OtherKind));
+        check("CREATE TABLE x AS SELECT 1", &Err(Unsuitable::OtherKind));
+        check("WITH x AS (SELECT 1) DELETE FROM t", &Err(Unsuitable::OtherKind));
+        check("SELECT FROM WHERE", &Err(Unsuitable::Malformed));
+        check("SELECT 'a\0b'", &Err(Unsuitable::Malformed));
+        check(&format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), &Err(Unsuitable::TooDeep));
+        check(&format!("SELECT '{}'", "x".repeat(LONGEST)), &Err(Unsuitable::TooLong));
     }
 }

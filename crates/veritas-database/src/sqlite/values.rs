@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
 use sqlparser::{
-    ast::{self, AssignmentTarget, Expr, LimitClause, ObjectName, Query, SetExpr, TableObject, Visit, Visitor},
+    ast::{
+        self, AssignmentTarget, Expr, LimitClause, ObjectName, Query, SetExpr, TableObject, Visit, Visitor,
+    },
     tokenizer::Location,
 };
 use std::ops::ControlFlow;
@@ -133,22 +135,21 @@ fn random_row(table: &Table, connection: &Connection, rng: &mut Rng) -> Option<H
     let columns: Vec<String> = table.columns.iter().map(|column| quote(column)).collect();
     let (columns, name) = (columns.join(", "), quote(&table.name));
     let span: Option<(i64, i64)> = connection
-        .query_row(&format!("SELECT min(rowid), max(rowid) FROM {name}"), [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(&format!("SELECT min(rowid), max(rowid) FROM {name}"), [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()
         .ok()
         .flatten();
-    let (sql, place) = match span {
-        Some((low, high)) => {
-            let width = u64::try_from(high.saturating_sub(low)).unwrap_or(0).saturating_add(1);
-            let place = low.saturating_add(i64::try_from(rng.below(width)).unwrap_or(0));
-            (format!("SELECT {columns} FROM {name} WHERE rowid >= ?1 LIMIT 1"), place)
-        }
-        None => {
-            let count: i64 =
-                connection.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get(0)).ok()?;
-            let place = rng.below(u64::try_from(count).ok().filter(|&count| count > 0)?);
-            (format!("SELECT {columns} FROM {name} LIMIT 1 OFFSET ?1"), i64::try_from(place).ok()?)
-        }
+    let (sql, place) = if let Some((low, high)) = span {
+        let width = u64::try_from(high.saturating_sub(low)).unwrap_or(0).saturating_add(1);
+        let place = low.saturating_add(i64::try_from(rng.below(width)).unwrap_or(0));
+        (format!("SELECT {columns} FROM {name} WHERE rowid >= ?1 LIMIT 1"), place)
+    } else {
+        let count: i64 =
+            connection.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get(0)).ok()?;
+        let place = rng.below(u64::try_from(count).ok().filter(|&count| count > 0)?);
+        (format!("SELECT {columns} FROM {name} LIMIT 1 OFFSET ?1"), i64::try_from(place).ok()?)
     };
     connection
         .query_row(&sql, [place], |row| {
@@ -203,8 +204,10 @@ fn roles_by_place(tree: &ast::Statement, schema: &Schema) -> HashMap<Location, R
             let table = name.and_then(|name| schema.table(&last(name)?));
             for assignment in &update.assignments {
                 if let (AssignmentTarget::ColumnName(column), Some(table)) = (&assignment.target, table)
-                    && let (Some(place), Some(column)) =
-                        (placeholder(&assignment.value), last(column).and_then(|column| table.column(&column)))
+                    && let (Some(place), Some(column)) = (
+                        placeholder(&assignment.value),
+                        last(column).and_then(|column| table.column(&column)),
+                    )
                 {
                     roles.insert(place, Role::Column(table.name.clone(), column.to_owned()));
                 }
@@ -222,7 +225,9 @@ fn insert_roles(insert: &ast::Insert, schema: &Schema, roles: &mut HashMap<Locat
     let Some(table) = last(name).and_then(|name| schema.table(&name)) else { return };
     let named: Vec<String> = insert.columns.iter().filter_map(last).collect();
     let columns = if named.is_empty() { &table.columns } else { &named };
-    let Some(SetExpr::Values(values)) = insert.source.as_ref().map(|source| source.body.as_ref()) else { return };
+    let Some(SetExpr::Values(values)) = insert.source.as_ref().map(|source| source.body.as_ref()) else {
+        return;
+    };
     for row in &values.rows {
         for (expr, column) in row.iter().zip(columns) {
             if let (Some(place), Some(column)) = (placeholder(expr), table.column(column)) {
@@ -279,7 +284,8 @@ mod tests {
         let executable = Executable { sql: sql.to_owned(), vectors: Vec::new() };
         let schema = Schema::read(&connection).unwrap();
         let statement = parse(sql).unwrap();
-        vectors(&executable, &statement, &schema, &connection, 25, &mut Rng::new(7)).map(|(vectors, _)| vectors)
+        vectors(&executable, &statement, &schema, &connection, 25, &mut Rng::new(7))
+            .map(|(vectors, _)| vectors)
     }
 
     fn pairs() -> Vec<Vec<Value>> {

@@ -52,11 +52,13 @@ impl WhatIf {
         }
         connection.execute_batch("ANALYZE")?; // makes an empty sqlite_stat1
         if let Ok(mut statistics) = live.prepare("SELECT tbl, idx, stat FROM sqlite_stat1") {
-            let mut insert = connection.prepare("INSERT INTO sqlite_stat1(tbl, idx, stat) VALUES (?1, ?2, ?3)")?;
+            let mut insert =
+                connection.prepare("INSERT INTO sqlite_stat1(tbl, idx, stat) VALUES (?1, ?2, ?3)")?;
             let mut rows = statistics.query([])?;
             while let Some(row) = rows.next()? {
-                let line: (Option<String>, Option<String>, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                insert.execute(line)?;
+                let (table, index, stat): (Option<String>, Option<String>, Option<String>) =
+                    (row.get(0)?, row.get(1)?, row.get(2)?);
+                insert.execute((table, index, stat))?;
             }
             connection.execute_batch("ANALYZE sqlite_schema")?; // loads them
         }
@@ -76,7 +78,12 @@ impl WhatIf {
         result
     }
 
-    fn look(&self, definition: &IndexDefinition, sql: &str, parameters: &[Value]) -> rusqlite::Result<Outlook> {
+    fn look(
+        &self,
+        definition: &IndexDefinition,
+        sql: &str,
+        parameters: &[Value],
+    ) -> rusqlite::Result<Outlook> {
         let name = definition.name();
         let (ours, others): (Vec<ListedIndex>, Vec<ListedIndex>) =
             indexes(&self.connection, &definition.table)?.into_iter().partition(|index| index.name == name);
@@ -85,6 +92,7 @@ impl WhatIf {
         {
             return Ok(Outlook::Covered { by: covering.name });
         }
-        rows_only(&self.connection, || QueryPlan::explain(&self.connection, sql, parameters)).map(Outlook::Plan)
+        rows_only(&self.connection, || QueryPlan::explain(&self.connection, sql, parameters))
+            .map(Outlook::Plan)
     }
 }
