@@ -3,6 +3,10 @@
 
 #[cfg(feature = "sqlite")]
 mod conformance;
+#[cfg(feature = "sqlite")]
+mod full_disk;
 mod history_basic;
+mod history_damage;
+mod history_model;
 #[cfg(feature = "sqlite")]
 mod sample;
