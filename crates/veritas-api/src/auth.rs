@@ -3,7 +3,7 @@
 //! There is no anonymous form. [`TokenAuthenticator`] accepts bearer tokens
 //! signed with our own keys ([`keys::KeySet`]) or with a secret that an
 //! existing application shares; an embedder may bring its own
-//! [`Authenticator`]. External JWKS and OpenID Connect are not supported yet.
+//! [`Authenticator`]. External key sets and `OpenID` Connect are not supported yet.
 
 pub mod keys;
 pub mod revocation;

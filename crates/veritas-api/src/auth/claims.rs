@@ -70,7 +70,7 @@ impl Accepted {
 impl Claims {
     /// Checks everything but time and revocation.
     pub(super) fn accept(&self, options: &TokenOptions) -> Result<Accepted, AuthFailure> {
-        let leeway = options.leeway.min(Duration::from_secs(60)).as_secs_f64();
+        let leeway = options.leeway.min(Duration::from_mins(1)).as_secs_f64();
         let expires_at = self.date("exp")?.ok_or(AuthFailure::Invalid("no exp"))?;
         let not_before = self.date("nbf")?;
         self.date("iat")?;
@@ -96,7 +96,7 @@ impl Claims {
         })
     }
 
-    /// Reads a NumericDate. A string, a negative or an absurd number is refused, never coerced.
+    /// Reads a `NumericDate`. A string, a negative or an absurd number is refused, never coerced.
     fn date(&self, claim: &str) -> Result<Option<f64>, AuthFailure> {
         match self.0.get(claim) {
             None => Ok(None),
@@ -160,7 +160,8 @@ mod tests {
         let options = TokenOptions::default();
         let accepted =
             serde_json::from_str::<Claims>(payload).ok().and_then(|claims| claims.accept(&options).ok());
-        let seen = accepted.as_ref().map(|accepted| (accepted.identity.subject.as_str(), accepted.identity.role));
+        let seen =
+            accepted.as_ref().map(|accepted| (accepted.identity.subject.as_str(), accepted.identity.role));
         assert_eq!(seen, expected, "{payload}");
     }
 

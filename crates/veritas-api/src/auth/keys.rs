@@ -166,10 +166,8 @@ impl KeySet {
     ///
     /// Any [`KeyError`]; [`KeyError::Unreadable`] also when there is no key.
     pub fn load(directory: &Path) -> Result<Self, KeyError> {
-        let keys: Vec<_> = numbered_files(directory)?
-            .into_iter()
-            .map(|(_, path)| read(&path))
-            .collect::<Result<_, _>>()?;
+        let keys: Vec<_> =
+            numbered_files(directory)?.into_iter().map(|(_, path)| read(&path)).collect::<Result<_, _>>()?;
         if keys.is_empty() {
             return Err(KeyError::Unreadable { path: directory.to_owned(), detail: "no key in it".into() });
         }
@@ -237,7 +235,11 @@ impl KeySet {
         };
         let token = jsonwebtoken::encode(&header, &claims, &key.encoding)
             .map_err(|source| IssueError::Sign(KeyError::Crypto { step: "sign", source }))?;
-        Ok(IssuedToken { token, jti, expires_at: Timestamp::from_nanos(expires.saturating_mul(1_000_000_000)) })
+        Ok(IssuedToken {
+            token,
+            jti,
+            expires_at: Timestamp::from_nanos(expires.saturating_mul(1_000_000_000)),
+        })
     }
 
     /// Returns the public halves as a JWK set (RFC 7517 §5).

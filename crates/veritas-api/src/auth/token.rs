@@ -53,7 +53,7 @@ pub enum TokenSetupError {
     },
 }
 
-/// Accepts bearer tokens: our own (EdDSA) and, if configured, those that an
+/// Accepts bearer tokens: our own (`EdDSA`) and, if configured, those that an
 /// existing application signs with a shared secret (HS256).
 ///
 /// Which key is tried is decided by the key's identity through a map and by
