@@ -49,6 +49,8 @@ mod improvements;
 mod optimizer;
 mod options;
 mod report;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod verification;
 mod watch;
 

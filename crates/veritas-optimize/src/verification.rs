@@ -15,11 +15,13 @@
 //! the strata that are left hold less than half of the time spent, nothing is said.
 //!
 //! **Drift.** Tables grow, and a scan of a growing table costs more each minute without
-//! any change. The two halves of the baseline tell how fast the load was becoming dearer
-//! already; that, carried on to the time of the window after the change, is taken off
-//! what the change is blamed for, with its own variance added. A load that was becoming
-//! cheaper is not held against the change. Where the drift is not known, the margin is
-//! [`VerificationOptions::UNKNOWN_DRIFT`] times as wide.
+//! any change. The two halves of each window tell how fast the load becomes dearer by
+//! itself; the slopes before and after are pooled by their precision, carried on from the
+//! middle of the one window to the middle of the other, and taken off what the change is
+//! blamed for, with their own variance added: what is judged is the step at the change. A
+//! load that becomes cheaper is not held against the change. Harm that only builds up
+//! slowly is taken for drift: that is the price. Where the drift is not known, the margin
+//! is [`VerificationOptions::UNKNOWN_DRIFT`] times as wide.
 //!
 //! **When it is worse.** One-sided, `R - 1 - drift - margin > z·SE`, and more than an
 //! absolute floor per second. The caller spends its alpha over the looks; by the union
@@ -74,7 +76,7 @@ impl Default for VerificationOptions {
     }
 }
 
-/// The two halves of a baseline, to tell how fast the load was becoming dearer.
+/// The two halves of a window, to tell how fast the load becomes dearer by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Halves {
     /// The work of the first half.
@@ -96,8 +98,10 @@ pub struct Evidence<'a> {
     pub rates: Option<&'a [WorkTotals]>,
     /// How long the rates were counted.
     pub rates_over: Duration,
-    /// How the load drifted before the change; `None` where it is not known.
-    pub drift: Option<&'a Halves>,
+    /// The halves of the window before; `None` where they are not known.
+    pub drift_before: Option<&'a Halves>,
+    /// The halves of the window after; `None` where they are not known.
+    pub drift_after: Option<&'a Halves>,
     /// From the middle of the window before to the middle of the window after.
     pub distance: Duration,
     /// How long the load has been watched after the change.
@@ -136,9 +140,14 @@ pub fn compare(evidence: &Evidence<'_>, alpha: f64, options: &VerificationOption
         WorkMetric::VmSteps => options.floor_of_steps,
         WorkMetric::Seconds => options.floor_of_seconds,
     };
-    let drift = evidence.drift.and_then(|halves| drift(halves, &side, evidence.distance, options));
-    let (drifted, drift_variance, margin) = match drift {
-        Some(drift) => (drift.share.max(0.0), drift.variance, margin),
+    let slopes = [
+        evidence.drift_before.and_then(|halves| Slope::of(halves, &side, 1.0, options)),
+        // In units of the cost before, as the other one is.
+        evidence.drift_after.and_then(|halves| Slope::of(halves, &side, 1.0 + change.share, options)),
+    ];
+    let distance = evidence.distance.as_secs_f64();
+    let (drifted, drift_variance, margin) = match Slope::pooled(slopes) {
+        Some(slope) => (slope.per_second.max(0.0) * distance, slope.variance * distance * distance, margin),
         None => (0.0, 0.0, margin * VerificationOptions::UNKNOWN_DRIFT),
     };
     let worse_by = change.share - drifted;
@@ -312,36 +321,53 @@ impl Dearer {
     }
 }
 
-/// Carries the drift of the baseline on over `distance`, for the strata that are judged.
-fn drift(
-    halves: &Halves,
-    side: &Side<'_>,
-    distance: Duration,
-    options: &VerificationOptions,
-) -> Option<Dearer> {
-    let (first, second) = (by_statement(&halves.first), by_statement(&halves.second));
-    let mut strata = Vec::new();
-    let (mut judged, mut all) = (0.0, 0.0);
-    for stratum in &side.strata {
-        let cost = stratum.weight * stratum.before.mean()?;
-        all += cost;
-        let (Some(first), Some(second)) = (first.get(&stratum.key), second.get(&stratum.key)) else {
-            continue;
-        };
-        let (before, after) = (moments(first, side.metric), moments(second, side.metric));
-        if is_enough(&before, options) && is_enough(&after, options) {
-            judged += cost;
-            strata.push(Stratum { key: stratum.key, weight: stratum.weight, before, after });
+/// How fast the load becomes dearer by itself, as a share per second.
+#[derive(Clone, Copy)]
+struct Slope {
+    per_second: f64,
+    variance: f64,
+}
+
+impl Slope {
+    /// Compares the halves of a window for the strata that are judged; `None` when too
+    /// little of their cost can be compared.
+    fn of(halves: &Halves, side: &Side<'_>, scale: f64, options: &VerificationOptions) -> Option<Self> {
+        let (first, second) = (by_statement(&halves.first), by_statement(&halves.second));
+        let mut strata = Vec::new();
+        let (mut judged, mut all) = (0.0, 0.0);
+        for stratum in &side.strata {
+            let cost = stratum.weight * stratum.before.mean()?;
+            all += cost;
+            let (Some(first), Some(second)) = (first.get(&stratum.key), second.get(&stratum.key)) else {
+                continue;
+            };
+            let (before, after) = (moments(first, side.metric), moments(second, side.metric));
+            if is_enough(&before, options) && is_enough(&after, options) {
+                judged += cost;
+                strata.push(Stratum { key: stratum.key, weight: stratum.weight, before, after });
+            }
+        }
+        if judged < VerificationOptions::COVERAGE * all || halves.apart.is_zero() {
+            return None;
+        }
+        let between = Dearer::of(&strata)?;
+        let per = scale / halves.apart.as_secs_f64();
+        Some(Self { per_second: between.share * per, variance: between.variance * per * per })
+    }
+
+    /// Weighs two slopes by their precision.
+    fn pooled(slopes: [Option<Self>; 2]) -> Option<Self> {
+        match slopes {
+            [Some(one), Some(other)] => {
+                let both = one.variance + other.variance;
+                // Without any variance both are exact, and the mean of the two will do.
+                let share = if both > 0.0 { other.variance / both } else { 0.5 };
+                Some(Self {
+                    per_second: share * one.per_second + (1.0 - share) * other.per_second,
+                    variance: share * share * one.variance + (1.0 - share) * (1.0 - share) * other.variance,
+                })
+            }
+            [one, other] => one.or(other),
         }
     }
-    if judged < VerificationOptions::COVERAGE * all || halves.apart.is_zero() {
-        return None;
-    }
-    let between = Dearer::of(&strata)?;
-    let carried = distance.as_secs_f64() / halves.apart.as_secs_f64();
-    Some(Dearer {
-        share: between.share * carried,
-        variance: between.variance * carried * carried,
-        cost_before: between.cost_before,
-    })
 }

@@ -7,7 +7,7 @@ use veritas_model::{LiveGain, Monotonic, Outcome, WorkTotals};
 use crate::{
     OptimizerOptions,
     baseline::Baseline,
-    verification::{self, Evidence},
+    verification::{self, Evidence, Halves},
 };
 
 /// The watch over one change. It does no I/O: it is given readings of the work and
@@ -19,6 +19,8 @@ pub(crate) struct Watch {
     /// Watched before a restart.
     carried: Duration,
     at_start: Vec<WorkTotals>,
+    /// Readings since the start, to tell how the load drifts; at most [`Watch::READINGS`].
+    readings: Vec<(Monotonic, Vec<WorkTotals>)>,
     /// Verdicts asked for in this phase: each has its part of the alpha.
     looks: u32,
     next_look: Monotonic,
@@ -33,13 +35,17 @@ enum Phase {
     /// It was kept. Does it stay good when the load turns? What a call of each
     /// statement costs since the change is settled soon and then stays as it is, so
     /// that growing tables are not held against it; only the rates move on.
-    Kept {
-        since: Monotonic,
-        settled: Vec<WorkTotals>,
-        distance: Duration,
-        last: Vec<WorkTotals>,
-        last_at: Monotonic,
-    },
+    Kept(Box<Kept>),
+}
+
+#[derive(Debug)]
+struct Kept {
+    since: Monotonic,
+    settled: Vec<WorkTotals>,
+    halves: Option<Halves>,
+    distance: Duration,
+    last: Vec<WorkTotals>,
+    last_at: Monotonic,
 }
 
 /// What follows from a look at the load.
@@ -61,6 +67,8 @@ impl Watch {
     /// How many times as long as its window a fresh change is watched when the load
     /// does not run often enough.
     const PATIENCE: u32 = 6;
+    /// Readings that are held to tell the drift; beyond, every second one goes.
+    const READINGS: usize = 32;
 
     /// Starts watching a change that was applied just now.
     pub(crate) fn start(
@@ -88,6 +96,7 @@ impl Watch {
             started: now,
             carried,
             at_start: work,
+            readings: Vec::new(),
             looks: u32::try_from(looks).unwrap_or(u32::MAX),
             next_look: now.plus(interval),
             phase: Phase::Fresh,
@@ -115,19 +124,21 @@ impl Watch {
     ) -> Verdict {
         match self.phase {
             Phase::Fresh => self.look_at_fresh(now, work, options),
-            Phase::Kept { .. } => self.look_at_kept(now, work, options),
+            Phase::Kept(_) => self.look_at_kept(now, work, options),
         }
     }
 
     /// Goes over to watching a change that was kept.
     pub(crate) fn keep(&mut self, now: Monotonic, work: &[WorkTotals], options: &OptimizerOptions) {
-        self.phase = Phase::Kept {
+        self.phase = Phase::Kept(Box::new(Kept {
             since: now,
             settled: verification::since(work, &self.at_start),
+            halves: self.halves(now, work),
             distance: self.distance(now),
             last: work.to_vec(),
             last_at: now,
-        };
+        }));
+        self.readings = Vec::new();
         self.looks = 0;
         self.next_look = now.plus(options.regression_interval());
     }
@@ -137,16 +148,43 @@ impl Watch {
         self.started.plus(now.since(self.started) / 2).since(self.baseline.middle)
     }
 
+    /// Cuts the time since the change in two.
+    fn halves(&self, now: Monotonic, work: &[WorkTotals]) -> Option<Halves> {
+        let middle = self.started.plus(now.since(self.started) / 2);
+        let far = |at: Monotonic| at.since(middle).max(middle.since(at));
+        let (at, midway) = self.readings.iter().min_by_key(|(at, _)| far(*at)).filter(|(at, _)| *at < now)?;
+        Some(Halves {
+            first: verification::since(midway, &self.at_start),
+            second: verification::since(work, midway),
+            // From the middle of the one to the middle of the other.
+            apart: (at.since(self.started) + now.since(*at)) / 2,
+        })
+    }
+
+    fn remember(&mut self, now: Monotonic, work: &[WorkTotals]) {
+        if self.readings.len() == Self::READINGS {
+            let mut is_odd = false;
+            self.readings.retain(|_| {
+                is_odd = !is_odd;
+                is_odd
+            });
+        }
+        self.readings.push((now, work.to_vec()));
+    }
+
     fn look_at_fresh(&mut self, now: Monotonic, work: &[WorkTotals], options: &OptimizerOptions) -> Verdict {
         self.next_look = now.plus(options.watch_interval());
         let watched = self.carried + now.since(self.started);
         let after = verification::since(work, &self.at_start);
+        let halves = self.halves(now, work);
+        self.remember(now, work);
         let evidence = Evidence {
             before: &self.baseline.before,
             after: &after,
             rates: None,
             rates_over: now.since(self.started),
-            drift: self.baseline.halves.as_ref(),
+            drift_before: self.baseline.halves.as_ref(),
+            drift_after: halves.as_ref(),
             distance: self.distance(now),
             watched,
         };
@@ -184,16 +222,14 @@ impl Watch {
 
     fn look_at_kept(&mut self, now: Monotonic, work: &[WorkTotals], options: &OptimizerOptions) -> Verdict {
         self.next_look = now.plus(options.regression_interval());
-        let Phase::Kept { since, settled, distance, last, last_at } = &mut self.phase else {
-            return Verdict::Quiet;
-        };
+        let Phase::Kept(kept) = &mut self.phase else { return Verdict::Quiet };
         if self.disturbed.is_some() {
             return Verdict::Over;
         }
-        settle(settled, verification::since(work, &self.at_start), &options.verification);
-        let rates = verification::since(work, last);
+        settle(&mut kept.settled, verification::since(work, &self.at_start), &options.verification);
+        let rates = verification::since(work, &kept.last);
         let calls: u64 = rates.iter().map(|totals| totals.seconds.count).sum();
-        let over = now.since(*since)
+        let over = now.since(kept.since)
             >= options.regression_watch.min(OptimizerOptions::LONGEST_REGRESSION_WATCH)
             || self.looks >= options.regression_looks.max(1);
         if calls < options.verification.min_calls {
@@ -201,18 +237,19 @@ impl Watch {
         }
         let evidence = Evidence {
             before: &self.baseline.before,
-            after: settled,
+            after: &kept.settled,
             rates: Some(&rates),
-            rates_over: now.since(*last_at),
-            drift: self.baseline.halves.as_ref(),
-            distance: *distance,
+            rates_over: now.since(kept.last_at),
+            drift_before: self.baseline.halves.as_ref(),
+            drift_after: kept.halves.as_ref(),
+            distance: kept.distance,
             watched: now.since(self.started),
         };
         self.looks += 1;
         let alpha = options.verification.alpha.get() / 2.0 / f64::from(options.regression_looks.max(1));
         let live = verification::compare(&evidence, alpha, &options.verification);
-        *last = work.to_vec();
-        *last_at = now;
+        kept.last = work.to_vec();
+        kept.last_at = now;
         match live.outcome {
             Outcome::Worse => Verdict::Worse(live),
             _ if over => Verdict::Over,

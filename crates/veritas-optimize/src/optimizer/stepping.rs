@@ -73,10 +73,17 @@ impl Optimizer {
         Ok(StepReport { acts })
     }
 
-    /// Reads the load in the scope of open proposals, to have something to compare with.
+    /// Reads the load in the scope of open proposals, and of those that are about to be
+    /// applied, to have something to compare with.
     fn read_load(&self, records: &[ProposalRecord], working: &mut Working) {
         let now = self.clock.monotonic();
-        let open: Vec<_> = records.iter().filter(|record| is_open(record)).take(Self::MOST_RINGS).collect();
+        let waiting: Vec<_> =
+            locked(&self.ledger).values().map(|proven| proven.proposal().id.clone()).collect();
+        let open: Vec<_> = records
+            .iter()
+            .filter(|record| is_open(record) || waiting.contains(&record.proposal.id))
+            .take(Self::MOST_RINGS)
+            .collect();
         working.rings.retain(|id, _| open.iter().any(|record| record.proposal.id == *id));
         for record in open {
             let proposal = &record.proposal;
