@@ -4,9 +4,13 @@
 #[cfg(feature = "sqlite")]
 mod conformance;
 #[cfg(feature = "sqlite")]
+mod control_file;
+#[cfg(feature = "sqlite")]
 mod full_disk;
 mod history_basic;
 mod history_damage;
 mod history_model;
+#[cfg(feature = "sqlite")]
+mod kill;
 #[cfg(feature = "sqlite")]
 mod sample;
