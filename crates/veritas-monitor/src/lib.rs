@@ -10,6 +10,21 @@
 //! and memory over all ancestors); the host's stand beside them. What is not
 //! known is `None`, never 0.
 //!
+//! What monitors often get wrong, and the rule here:
+//!
+//! | reading | rule |
+//! |---|---|
+//! | processor use in a container | use of the limiting cgroup by the least of quota (all ancestors), cpuset and online processors |
+//! | the first answer | `None` for the host; for the process the mean since its start; never 0 |
+//! | iowait, steal, guest time | not our use; a counter that goes back is no time; guest time is counted once |
+//! | used memory | total less `MemAvailable`; under a limit, usage less page cache and reclaimable slab |
+//! | the memory limit | the least over all ancestors; the sentinel of cgroup v1 is no limit |
+//! | disk percent | used of used and available, as `df` counts; reserved blocks are not free |
+//! | a hung file system | unknown, and the sampler goes on |
+//! | network totals | each byte once: physical devices, else the default route's; loopback never |
+//! | process use | ticks over monotonic time, of the process that was opened, whoever has its number later |
+//! | clock set, machine suspended | no spike; the reading says that there is a gap |
+//!
 //! It does **not** keep history (`veritas-store`), raise alerts
 //! (`veritas-alert`), know about HTTP, start threads other than the one that
 //! guards against a hung file system, or sample anything on systems other than
