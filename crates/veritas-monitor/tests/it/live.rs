@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use veritas_model::{Clock, SystemClock};
+use veritas_model::{Bytes, Clock, SystemClock};
 use veritas_monitor::{Reading, SERIES, Sampler, SamplerOptions};
 use veritas_testkit::VirtualClock;
 
@@ -213,4 +213,32 @@ fn use_is_judged_by_a_quota_that_the_kernel_enforces() {
     assert!(own > 10.0 && own < 25.0, "a core was wanted, a fifth of one is allowed: {own}");
     assert!(cpu.throttled_percent.expect("a quota") > 20.0, "{:?}", cpu.throttled_percent);
     eprintln!("{percent:.1} % of the quota, {own:.1} % of a core, throttled {:?}", cpu.throttled_percent);
+}
+
+/// Needs root and a writable cgroup v1 `memory` hierarchy; see above.
+#[test]
+#[ignore = "moves the test process into a cgroup of its own: needs root and cgroup v1"]
+fn memory_is_judged_by_a_limit_that_the_kernel_enforces() {
+    const LIMIT: u64 = 256 << 20;
+    let membership = text("/proc/self/cgroup");
+    let home = membership.lines().find_map(|line| line.split_once(":memory:")).expect("cgroup v1").1;
+    let home = format!("/sys/fs/cgroup/memory{home}");
+    let group = format!("{home}/veritas-test-{}", std::process::id());
+    fs::create_dir(&group).expect("a group is made");
+    fs::write(format!("{group}/memory.limit_in_bytes"), LIMIT.to_string()).expect("a limit is set");
+    fs::write(format!("{group}/cgroup.procs"), std::process::id().to_string()).expect("moved");
+    // A quarter of the limit in memory, and as much again in page cache.
+    let held = std::hint::black_box(vec![1_u8; 64 << 20]);
+    let mut file = tempfile::tempfile().expect("a file");
+    std::io::Write::write_all(&mut file, &held).expect("written");
+    let reading = sampler().tick(&SystemClock::new());
+    drop((held, file));
+    fs::write(format!("{home}/cgroup.procs"), std::process::id().to_string()).expect("moved back");
+    fs::remove_dir(&group).expect("the group is empty");
+    let memory = reading.system.memory.expect("meminfo is there");
+    assert_eq!(memory.limit.map(Bytes::get), Some(LIMIT));
+    assert_eq!(memory.total.get(), LIMIT);
+    assert_eq!(memory.host_total.get(), value_of("/proc/meminfo", "MemTotal:") * 1024);
+    eprintln!("{:.1} % of the limit, working set {:?}", memory.percent, memory.working_set);
+    assert!((25.0..45.0).contains(&memory.percent), "page cache is not used memory: {}", memory.percent);
 }
