@@ -117,7 +117,7 @@ impl Caches {
         let holds: Vec<(&String, (u64, u64))> =
             registry.by_name.iter().map(|(name, namespace)| (name, namespace.holds())).collect();
         let entries: u64 = holds.iter().map(|(_, (entries, _))| entries).sum();
-        let tables = self.shared.engine.table_bytes();
+        let (tables, table_bound) = self.shared.engine.table_bytes();
         let bytes = tables + holds.iter().map(|(_, (_, bytes))| bytes).sum::<u64>();
         let share = |part: u64| {
             let share = u128::from(tables) * u128::from(part) / u128::from(entries.max(1));
@@ -127,7 +127,7 @@ impl Caches {
             entries,
             bytes: Bytes::new(bytes),
             provenance: if holds.is_empty() { Provenance::Unavailable } else { Provenance::Estimated },
-            error_bound: Bytes::new(bytes / 50 + 48 * entries),
+            error_bound: Bytes::new(bytes / 50 + 48 * entries + table_bound),
             namespaces: holds
                 .iter()
                 .map(|(name, (entries, bytes))| {
@@ -152,11 +152,6 @@ impl Caches {
 
     fn locked(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
     }
 }
 

@@ -9,11 +9,18 @@ use veritas_model::{Bytes, Monotonic};
 
 use crate::namespace::Namespace;
 
-/// Bytes of the engine's own tables per entry, for the limit: what
-/// `memory_used` said per entry between two doublings of the tables, for keys
-/// and entries of our size (the test `the_overhead_of_an_entry_is_calibrated`
-/// repeats the measurement).
+/// What an entry weighs beside its key and value, for the limit: its place in the
+/// engine's tables. The tables double as they grow, so an entry really takes 80 to
+/// 160 bytes of them; this is the middle.
 pub(crate) const ENTRY_OVERHEAD: u64 = 128;
+
+/// What we expect an entry to weigh on average. The engine remembers half as many
+/// evicted keys as it expects entries, and gives each of them a place: with a
+/// smaller figure a full cache of small values outgrows its capacity by a third.
+const EXPECTED_WEIGHT: u64 = 512;
+
+/// The size of a place in the engine's slab (a test measures it).
+const PLACE: u64 = 72;
 
 /// A shard gets at least this much, so that values of a megabyte find a place.
 const SMALLEST_SHARD: u64 = 1024 * 1024;
@@ -147,7 +154,7 @@ impl Engine {
         let shards = wanted.min(1 << affordable.ilog2());
         // The engine divides rounding up; the limit is hard, so we round down first.
         let capacity = capacity.get() / shards * shards;
-        let entries = usize::try_from(capacity / (2 * ENTRY_OVERHEAD)).unwrap_or(usize::MAX);
+        let entries = usize::try_from(capacity / EXPECTED_WEIGHT).unwrap_or(usize::MAX);
         let shard_count = usize::try_from(shards).unwrap_or(1);
         let options = OptionsBuilder::new()
             .shards(shard_count)
@@ -210,18 +217,84 @@ impl Engine {
             .collect()
     }
 
-    /// Returns the bytes of the engine's own tables, as allocated.
-    pub(crate) fn table_bytes(&self) -> u64 {
-        self.tables.memory_used().total() as u64
+    /// Returns the bytes of the engine's own tables as allocated, and how far off
+    /// that may be.
+    ///
+    /// The engine tells what its maps allocate and how many places of its slabs
+    /// are in use. A slab grows as a `Vec` does, to the next power of two, and keys
+    /// are spread evenly by their hashes, so a shard uses about as many places as
+    /// the mean. Where the mean is too near a power of two to say on which side a
+    /// shard is, the answer is the middle, and half the difference its bound.
+    pub(crate) fn table_bytes(&self) -> (u64, u64) {
+        let used = self.tables.memory_used();
+        let shards = self.tables.num_shards() as u64;
+        let (low, high) = allocated_places(used.entries as u64 / PLACE, shards);
+        let bound = (high - low) * PLACE / 2;
+        (used.map as u64 + low * PLACE + bound, bound)
+    }
+}
+
+/// Returns the fewest and the most places that the slabs of all shards have
+/// allocated, when `used` are in use: a shard is within four standard deviations
+/// (of a Poisson distribution) of the mean.
+fn allocated_places(used: u64, shards: u64) -> (u64, u64) {
+    if used == 0 {
+        return (0, 0);
+    }
+    let mean = used / shards;
+    let spread = if shards == 1 { 0 } else { 4 * (mean.isqrt() + 1) };
+    // A `Vec` of places starts with four.
+    let low = if spread >= mean.max(1) { 0 } else { (mean - spread).next_power_of_two().max(4) };
+    let high = (mean + spread).max(1).next_power_of_two().max(4);
+    (shards * low, shards * high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing(Namespace);
+
+    impl Held for Nothing {
+        fn namespace(&self) -> &Namespace {
+            &self.0
+        }
+
+        fn as_any(&self) -> &dyn Any {
+            self
+        }
     }
 
-    #[cfg(test)]
-    pub(crate) fn weight(&self) -> u64 {
-        self.tables.weight()
+    fn insert(engine: &Engine, id: u32, weight: u64) {
+        let key = StoredKey { namespace: id, bytes: Box::default() };
+        drop(engine.insert(key, Entry::new(NEVER, weight, Arc::new(Nothing(Namespace::new(""))))));
     }
 
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.tables.len()
+    #[test]
+    fn a_place_is_as_large_as_we_say() {
+        let engine = Engine::new(Bytes::new(1024 * 1024));
+        insert(&engine, 1, 200);
+        assert_eq!(engine.tables.memory_used().entries as u64, PLACE);
+    }
+
+    #[test]
+    fn the_weight_stays_within_the_capacity() {
+        for capacity in [0, 1, 1_000, 1_000_003, 20_000_000] {
+            let engine = Engine::new(Bytes::new(capacity));
+            for id in 0..3_000 {
+                insert(&engine, id, 200 + u64::from(id) * 31 % 10_000);
+                assert!(engine.tables.weight() <= capacity);
+            }
+            assert_eq!(engine.tables.is_empty(), capacity < 1_000);
+        }
+    }
+
+    #[test]
+    fn slabs_grow_as_vectors_do() {
+        assert_eq!(allocated_places(0, 8), (0, 0));
+        assert_eq!(allocated_places(100_000, 8), (8 * 16_384, 8 * 16_384));
+        assert_eq!(allocated_places(65_536, 8), (8 * 8_192, 8 * 16_384));
+        assert_eq!(allocated_places(3, 1), (4, 4));
+        assert_eq!(allocated_places(3, 8), (0, 32));
     }
 }

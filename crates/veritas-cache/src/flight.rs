@@ -199,11 +199,6 @@ impl Flights {
     fn links(&self, flight: &Flight) -> Option<Vec<Link<'_>>> {
         leads(|leads| self.waits.link(leads, flight.id))
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.locked().len()).sum()
-    }
 }
 
 thread_local! {

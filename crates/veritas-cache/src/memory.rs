@@ -13,9 +13,9 @@ pub struct NamespaceMemory {
 
 /// What the caches hold.
 ///
-/// The bytes are those that were asked of the allocator: the engine's tables
-/// as they are, each key as it is, and each value by its
-/// [`HeapSize`](crate::HeapSize). Not seen: what the allocator rounds up.
+/// The bytes are those that were asked of the allocator: each key as it is, each
+/// value by its [`HeapSize`](crate::HeapSize), and the engine's tables, whose size
+/// follows from how many places are in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheMemory {
     /// Entries held; those past their time count until they are removed.
@@ -25,8 +25,10 @@ pub struct CacheMemory {
     /// How the figure came to be: `Estimated`, or `Unavailable` before a namespace is opened.
     pub provenance: Provenance,
     /// How far the bytes may be from what the process really gave up for them:
-    /// 2 % of them, and 48 bytes an entry for the allocator's rounding of its
-    /// three allocations. It supposes that [`HeapSize`](crate::HeapSize) tells the truth.
+    /// 2 % of them, 48 bytes an entry for the allocator's rounding of its three
+    /// allocations, and the uncertainty about the tables (mostly none; at most a
+    /// quarter of them, when the number of entries is near a power of two). It
+    /// supposes that [`HeapSize`](crate::HeapSize) tells the truth.
     pub error_bound: Bytes,
     /// Each namespace by name, sorted.
     pub namespaces: Vec<(String, NamespaceMemory)>,

@@ -8,7 +8,9 @@ use veritas_model::Bytes;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheOptions {
     /// What all entries together may weigh: keys, values and our own overhead. A
-    /// hard limit; 0 stores nothing. Default 64 MiB.
+    /// hard limit on weights; 0 stores nothing. Default 64 MiB. Our overhead is
+    /// weighed at 128 bytes an entry, so that a full cache really takes within 15 %
+    /// of this, as [`Caches::memory`](crate::Caches::memory) tells.
     ///
     /// It is divided evenly among the engine's shards (at least 1 MiB each), and a
     /// value heavier than 97 % of its shard's part is refused.
