@@ -14,7 +14,7 @@ use super::{
     definition::{IndexDefinition, PREFIX},
     guard::{bounded, is_busy, rows_only},
     plan::QueryPlan,
-    runnable::{Runnable, runnables, touches, writes_in_scope},
+    runnable::{Runnable, runnables, touches, without_quotes, writes_in_scope},
     schema::Schema,
     target::SqliteTarget,
     trial::Bench,
@@ -237,7 +237,9 @@ impl Actuator for IndexActuator {
     }
 
     fn work(&self, plan: &Plan) -> Vec<WorkTotals> {
-        self.recorder.work(&plan.scope)
+        // The recorder keeps names without their quotes, inner ones too.
+        let tables: Vec<String> = plan.scope.iter().map(|table| without_quotes(table)).collect();
+        self.recorder.work(&tables)
     }
 }
 

@@ -102,11 +102,16 @@ pub(super) fn writes_in_scope(
     (slowdown, said)
 }
 
-/// Returns whether a statement touches a table of the `main` schema.
+/// Returns whether a statement touches a table of the `main` schema, as far as
+/// the recorder knows.
 pub(super) fn touches(statement: &StatementStatistics, table: &str) -> bool {
-    let table = table.to_lowercase();
+    let table = without_quotes(table).to_lowercase();
     statement.tables.iter().any(|touched| {
-        let touched = touched.to_lowercase();
-        touched == table || touched.strip_prefix("main.").is_some_and(|touched| touched == table)
+        *touched == table || touched.strip_prefix("main.").is_some_and(|touched| touched == table)
     })
+}
+
+/// Returns a name as the recorder keeps it.
+pub(super) fn without_quotes(name: &str) -> String {
+    name.replace(['"', '`'], "")
 }

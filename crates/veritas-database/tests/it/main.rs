@@ -3,6 +3,16 @@
 mod findings;
 mod fingerprint;
 mod recorder;
+#[cfg(feature = "sqlite")]
+mod sqlite_advice;
+#[cfg(feature = "sqlite")]
+mod sqlite_fuzz;
+#[cfg(feature = "sqlite")]
+mod sqlite_loop;
+#[cfg(feature = "sqlite")]
+mod sqlite_proof;
+#[cfg(feature = "sqlite")]
+mod sqlite_shop;
 #[cfg(feature = "tracing")]
 mod sqlx_layer;
 
