@@ -86,7 +86,7 @@ impl Sampler {
     /// a tick in no time (the clock stands still) has none of them and leaves
     /// the tick before as the base of the next one.
     ///
-    /// Costs about a dozen system calls. Blocks for at most 20 ms when the file
+    /// Costs about a dozen system calls. Blocks for at most 100 ms when the file
     /// system hangs, and then never again until it answers. Allocates the
     /// reading's name and its figures per core; beyond that only every ten
     /// seconds, when limits, devices and clock frequency are looked up anew,

@@ -51,6 +51,20 @@ fn a_resolution_that_cannot_be_stored_leaves_the_alert_firing() {
 }
 
 #[test]
+fn a_hold_that_is_interrupted_while_nothing_can_be_stored_starts_over() {
+    let control = Flaky::new();
+    let alerts = load(&control, &rule(3));
+    control.fail(true);
+    for (index, value) in [90.0, 90.0, 10.0, 90.0].into_iter().enumerate() {
+        tick(&alerts, index, Some(value));
+    }
+    control.fail(false);
+    let transitions = tick(&alerts, 4, Some(90.0));
+    assert_eq!(statuses(&transitions), [(second(4), AlertStatus::Pending)]);
+    assert_eq!(transitions[0].since, second(3));
+}
+
+#[test]
 fn the_cause_of_an_alert_survives_a_restart() {
     let control = Flaky::new();
     tick(&load(&control, &rule(0)), 0, Some(90.0));

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use veritas_model::{Bytes, Clock, SystemClock};
 use veritas_monitor::{Reading, SERIES, Sampler, SamplerOptions};
-use veritas_testkit::VirtualClock;
+use veritas_testkit::{VirtualClock, wait_for};
 
 fn sampler() -> Sampler {
     Sampler::open(SamplerOptions::default()).expect("this is Linux")
@@ -89,8 +89,8 @@ fn traffic_lies_between_two_other_readings() {
 
 #[test]
 fn the_disk_is_counted_as_df_counts() {
-    let reading = sampler().tick(&SystemClock::new());
-    let disk = reading.system.disk.expect("the root file system answers");
+    let (clock, mut sampler) = (SystemClock::new(), sampler());
+    let disk = wait_for(Duration::from_secs(20), || sampler.tick(&clock).system.disk);
     let output = std::process::Command::new("df").args(["-B1", "--output=size,pcent", "/"]).output();
     let output = String::from_utf8(output.expect("df is there").stdout).expect("text");
     let fields: Vec<_> = output.lines().nth(1).expect("a line").split_whitespace().collect();
