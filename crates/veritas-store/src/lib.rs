@@ -16,21 +16,24 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use veritas_model::SystemClock;
-//! use veritas_store::{AuditEntry, ControlPlane, MemoryControlPlane};
-//! # use veritas_model::Clock;
+//! use veritas_model::{Clock, Health, SystemClock};
+//! use veritas_store::{ControlPlane, DataDir, History, HistoryOptions, HistoryQuery, MemoryControlPlane};
+//! # let parent = tempfile::tempdir()?;
+//! # let path = parent.path();
 //!
 //! let clock = Arc::new(SystemClock::new());
-//! let control = MemoryControlPlane::new(clock.clone());
-//! control.append_audit(&AuditEntry {
-//!     at: clock.now(),
-//!     subject: "ann".into(),
-//!     action: "approve".into(),
-//!     object: "p-0123456789abcdef".into(),
-//!     outcome: "ok".into(),
-//! })?;
-//! assert_eq!(control.audit(10)?.len(), 1);
-//! # Ok::<(), veritas_store::StoreError>(())
+//! let directory = DataDir::open(path)?;
+//! let history =
+//!     History::open(&directory.history_path(), HistoryOptions::default(), Arc::new(Health::default()))?;
+//! history.append(clock.now(), &[("system.cpu.percent", 12.5)], &[("process.name", "app")])?;
+//! history.sync_if_due();
+//! let points = history.query(&HistoryQuery::newest(10))?;
+//! assert_eq!(points[0].number("system.cpu.percent"), Some(12.5));
+//!
+//! // Durable: SqliteControlPlane::open(&directory.control_path(), clock)
+//! let control = MemoryControlPlane::new(clock);
+//! assert!(control.findings()?.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 pub mod control;
