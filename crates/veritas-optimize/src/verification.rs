@@ -12,7 +12,8 @@
 //! **What is left out.** A stratum with too few calls on either side, or with so wide
 //! a spread that its mean is not yet near normal: at least
 //! `min_calls · max(1, var/mean²)` calls are asked for (the heavy-tail guard). When
-//! the strata that are left hold less than half of the time spent, nothing is said.
+//! the strata that are left hold less than half of the time spent (at the dearer of the
+//! two prices), nothing is said.
 //!
 //! **Drift.** Tables grow, and a scan of a growing table costs more each minute without
 //! any change. The two halves of each window tell how fast the load becomes dearer by
@@ -229,7 +230,7 @@ struct Side<'a> {
     strata: Vec<Stratum<'a>>,
     /// Share of the calls after the change that the metric knows.
     known: f64,
-    /// Share of the time after the change that the strata hold.
+    /// Share of the time spent that the strata hold.
     coverage: f64,
     seconds_saved_per_call: f64,
 }
@@ -244,7 +245,13 @@ impl<'a> Side<'a> {
         for rate in rates {
             let weight = rate.seconds.count as f64;
             all += weight;
-            spent += rate.seconds.sum;
+            // A statement weighs what it costs, or what it cost: whichever is more. Else a
+            // change that made the dearest statement cheap would seem to be about nothing.
+            let mean = |work: &HashMap<Key<'_>, &WorkTotals>| {
+                work.get(&key(rate)).and_then(|totals| totals.seconds.mean()).unwrap_or(0.0)
+            };
+            let cost = weight * mean(&before).max(mean(&after)).max(rate.seconds.sum / weight.max(1.0));
+            spent += cost;
             known += moments(rate, metric).count as f64;
             let (Some(before), Some(after)) = (before.get(&key(rate)), after.get(&key(rate))) else {
                 continue;
@@ -258,7 +265,7 @@ impl<'a> Side<'a> {
             if !(is_enough(&stratum.before, options) && is_enough(&stratum.after, options)) {
                 continue;
             }
-            covered += rate.seconds.sum;
+            covered += cost;
             weights += weight;
             if let (Some(before), Some(after)) = (before.seconds.mean(), after.seconds.mean()) {
                 saved += weight * (before - after);
@@ -369,5 +376,143 @@ impl Slope {
             }
             [one, other] => one.or(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls that cost `mean` on average, half of them `spread` more and half of them less.
+    fn totals(name: &str, calls: u32, mean: f64, spread: f64) -> WorkTotals {
+        let mut vm_steps = Moments::default();
+        let mut seconds = Moments::default();
+        for call in 0..calls {
+            let steps = if call % 2 == 0 { mean + spread } else { mean - spread };
+            vm_steps.add(steps);
+            seconds.add(steps * 1e-6);
+        }
+        WorkTotals { fingerprint: Fingerprint::of_normalized(name), name: name.to_owned(), vm_steps, seconds }
+    }
+
+    fn evidence<'a>(before: &'a [WorkTotals], after: &'a [WorkTotals]) -> Evidence<'a> {
+        Evidence {
+            before,
+            after,
+            rates: None,
+            rates_over: Duration::from_secs(10),
+            drift_before: None,
+            drift_after: None,
+            distance: Duration::from_secs(10),
+            watched: Duration::from_secs(10),
+        }
+    }
+
+    #[track_caller]
+    fn check(before: &[WorkTotals], after: &[WorkTotals], outcome: Outcome, gain: f64) {
+        let live = compare(&evidence(before, after), 0.001, &VerificationOptions::default());
+        assert_eq!(live.outcome, outcome, "{live:?}");
+        assert!((live.gain - gain).abs() < 1e-9, "{live:?}");
+    }
+
+    #[test]
+    fn the_mix_of_statements_is_not_held_against_a_change() {
+        // Ten times as many of the dear statement, each as dear as before.
+        let before = [totals("dear", 100, 1_000.0, 50.0), totals("cheap", 1_000, 10.0, 1.0)];
+        let after = [totals("dear", 1_000, 1_000.0, 50.0), totals("cheap", 1_000, 10.0, 1.0)];
+        check(&before, &after, Outcome::NoDifference, 0.0);
+    }
+
+    #[test]
+    fn gains_and_losses_are_weighed_at_the_rates_after_the_change() {
+        let before = [totals("read", 1_000, 100.0, 5.0), totals("write", 1_000, 100.0, 5.0)];
+        // Reads cost half, writes twice as much.
+        let reads = [totals("read", 1_000, 50.0, 5.0), totals("write", 100, 200.0, 5.0)];
+        check(&before, &reads, Outcome::Improved, 40_000.0 / 110_000.0);
+        let writes = [totals("read", 100, 50.0, 5.0), totals("write", 1_000, 200.0, 5.0)];
+        check(&before, &writes, Outcome::Worse, -95_000.0 / 110_000.0);
+        // The same, with rates that are given: effects and rates come from different times.
+        let rates = [totals("read", 60, 1.0, 0.0), totals("write", 900, 1.0, 0.0)];
+        let evidence = Evidence { rates: Some(&rates), ..evidence(&before, &reads) };
+        let live = compare(&evidence, 0.001, &VerificationOptions::default());
+        assert_eq!(live.outcome, Outcome::Worse);
+    }
+
+    #[test]
+    fn a_loss_within_the_margin_is_no_loss() {
+        let before = [totals("q", 1_000, 1_000.0, 0.0)];
+        // Without a known drift the margin is three times one percent.
+        check(&before, &[totals("q", 1_000, 1_029.0, 0.0)], Outcome::NoDifference, -0.029);
+        check(&before, &[totals("q", 1_000, 1_031.0, 0.0)], Outcome::Worse, -0.031);
+    }
+
+    #[test]
+    fn a_loss_that_is_next_to_nothing_is_no_loss() {
+        // Twice as dear, but 40 calls of one step in ten seconds.
+        let before = [totals("q", 40, 1.0, 0.0)];
+        check(&before, &[totals("q", 40, 2.0, 0.0)], Outcome::NoDifference, -1.0);
+    }
+
+    #[test]
+    fn too_few_calls_and_too_wide_a_spread_say_nothing() {
+        let before = [totals("q", 1_000, 1_000.0, 0.0)];
+        check(&before, &[totals("q", 29, 5_000.0, 0.0)], Outcome::NotEnoughData, 0.0);
+        check(&[], &before, Outcome::NotEnoughData, 0.0);
+        // Half the calls cost nothing, the others 200 times the usual: variance/mean² is
+        // near 1, and 40 calls are enough. With a spread of three times the mean they are not.
+        check(&before, &[totals("q", 40, 100_000.0, 300_000.0)], Outcome::NotEnoughData, 0.0);
+    }
+
+    #[test]
+    fn a_statement_that_was_never_seen_before_the_change_can_hide_everything() {
+        let before = [totals("q", 1_000, 100.0, 0.0)];
+        let after = [totals("q", 1_000, 110.0, 0.0), totals("new", 1_000, 1_000.0, 0.0)];
+        let live = compare(&evidence(&before, &after), 0.001, &VerificationOptions::default());
+        assert_eq!(
+            live.outcome,
+            Outcome::NotEnoughData,
+            "most of the time is spent in what cannot be compared"
+        );
+        assert!(live.gain < -0.09, "what can be compared is shown all the same");
+    }
+
+    #[test]
+    fn drift_is_taken_off() {
+        let before = [totals("q", 1_000, 1_000.0, 0.0)];
+        let after = [totals("q", 1_000, 1_100.0, 0.0)];
+        // One percent a second, for the ten seconds from middle to middle.
+        let halves = Halves {
+            first: vec![totals("q", 500, 975.0, 0.0)],
+            second: vec![totals("q", 500, 1_023.75, 0.0)],
+            apart: Duration::from_secs(5),
+        };
+        let drifting = Evidence { drift_before: Some(&halves), ..evidence(&before, &after) };
+        let live = compare(&drifting, 0.001, &VerificationOptions::default());
+        assert_eq!(live.outcome, Outcome::NoDifference, "{live:?}");
+        check(&before, &after, Outcome::Worse, -0.1);
+    }
+
+    #[test]
+    fn time_is_the_judge_only_where_steps_are_not_known() {
+        let forget = |mut totals: WorkTotals| {
+            totals.vm_steps = Moments::default();
+            totals
+        };
+        let before = [forget(totals("q", 1_000, 1e5, 1e3))];
+        let live = |after: f64| {
+            let after = [forget(totals("q", 1_000, after, 1e3))];
+            compare(&evidence(&before, &after), 0.001, &VerificationOptions::default())
+        };
+        assert_eq!((live(1.25e5).metric, live(1.25e5).outcome), (WorkMetric::Seconds, Outcome::NoDifference));
+        assert_eq!(live(1.35e5).outcome, Outcome::Worse);
+    }
+
+    #[test]
+    fn a_counter_that_went_back_starts_anew() {
+        let earlier = [totals("q", 100, 10.0, 0.0)];
+        let now = [totals("q", 40, 10.0, 0.0), totals("r", 5, 1.0, 0.0)];
+        let window = since(&now, &earlier);
+        assert_eq!(window.iter().map(|totals| totals.seconds.count).collect::<Vec<_>>(), [40, 5]);
+        assert!(since(&earlier, &earlier).is_empty());
     }
 }
