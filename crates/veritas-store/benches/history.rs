@@ -1,6 +1,7 @@
 //! What the history costs: appending, replaying, asking, and the bytes of a tick.
 //!
-//! `cargo bench -p veritas-store --bench history` prints one line for each figure.
+//! `cargo bench -p veritas-store --bench history` prints one line for each
+//! figure; with `--features sqlite` also the cost of a durable record.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints and may panic")]
 #![expect(clippy::cast_precision_loss, reason = "figures of a benchmark")]
 
@@ -97,7 +98,34 @@ fn repeat<T>(what: &str, mut work: impl FnMut() -> T) {
     show(what, &nanos);
 }
 
+/// Appends durable records to the control plane.
+#[cfg(feature = "sqlite")]
+fn durable(clock: &Arc<SystemClock>) {
+    use veritas_store::{AuditEntry, ControlPlane, SqliteControlPlane};
+
+    let directory = tempfile::tempdir().unwrap();
+    let control = SqliteControlPlane::open(&directory.path().join("control.sqlite"), clock.clone()).unwrap();
+    let entry = AuditEntry {
+        at: clock.now(),
+        subject: "ann".into(),
+        action: "approve".into(),
+        object: "p-0123456789abcdef".into(),
+        outcome: "ok".into(),
+    };
+    let mut nanos: Vec<_> = (0..1000)
+        .map(|_| {
+            let start = clock.monotonic();
+            control.append_audit(&entry).unwrap();
+            clock.monotonic().since(start).as_nanos()
+        })
+        .collect();
+    nanos.sort_unstable();
+    show("durable audit entry", &nanos);
+}
+
 fn main() {
+    #[cfg(feature = "sqlite")]
+    durable(&Arc::new(SystemClock::new()));
     let ticks = 200_000;
     println!("{ticks} ticks of {SERIES} series (20 constant, 12 integers, 8 floats) and 2 texts");
     let memory = History::in_memory(NonZeroUsize::new(10_000).unwrap());

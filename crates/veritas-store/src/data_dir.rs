@@ -143,8 +143,7 @@ impl DataDir {
             if path.exists() {
                 return Err(DataDirError::NotADirectory { path });
             }
-            let created = DirBuilder::new().recursive(true).mode(0o700).create(&path);
-            created.map_err(|source| DataDirError::Create { path: path.clone(), source })?;
+            Self::create(&path).map_err(|source| DataDirError::Create { path: path.clone(), source })?;
         }
         let is_known = Self::check_format(&path)?;
         let lock = Self::lock(&path)?;
@@ -183,6 +182,20 @@ impl DataDir {
     /// by this process: reading a key needs no lock.
     pub fn keys_path_in(data_dir: &Path) -> PathBuf {
         data_dir.join("keys")
+    }
+
+    /// Creates the directory and what is missing above it, and makes the new
+    /// entries durable: a power cut must not take acknowledged records with
+    /// the directory that they are in.
+    fn create(path: &Path) -> io::Result<()> {
+        let missing = path.ancestors().take_while(|ancestor| !ancestor.exists()).count();
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        for parent in path.ancestors().skip(1).take(missing) {
+            // The parent of a relative path of one name is the working directory.
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// Returns whether the directory says its format, and that it is ours.

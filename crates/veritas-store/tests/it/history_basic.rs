@@ -180,3 +180,39 @@ fn too_many_series_are_dropped_and_counted() {
     assert_eq!(points[0].names().count(), 4096);
     assert_eq!(points[1].text("text").map(str::len), Some(1024));
 }
+
+#[test]
+fn an_answer_has_no_holes_while_segments_come_and_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = open(directory.path(), 50, 64 << 10);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut answers = 0;
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) || answers == 0 {
+                        let points = history.query(&HistoryQuery::newest(usize::MAX)).unwrap();
+                        if let Some(first) = points.first() {
+                            let first = (first.at.nanos() - START) / SECOND;
+                            let count = i64::try_from(points.len()).unwrap();
+                            check_seconds(&points, first..first + count);
+                            answers += 1;
+                        }
+                    }
+                    answers
+                })
+            })
+            .collect();
+        for round in 0..100 {
+            fill(&history, round * 100..(round + 1) * 100);
+            history.sync_if_due();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for reader in readers {
+            assert!(reader.join().unwrap() > 0);
+        }
+    });
+    assert!(history.statistics().segments_deleted > 0);
+    assert_eq!(history.statistics().segments_damaged, 0);
+}
