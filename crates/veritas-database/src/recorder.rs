@@ -49,8 +49,8 @@ pub struct RecorderOptions {
     /// Different statements that are kept apart; further ones are counted
     /// together under the name `other`. Default 5 000.
     pub max_statements: NonZeroUsize,
-    /// Whether up to 16 parameter vectors of each statement are held in memory,
-    /// for proofs. Default true.
+    /// Whether up to 16 parameter vectors and one text of each statement, with
+    /// its literals, are held in memory, for proofs. Default true.
     pub keep_parameters: bool,
     /// Slow calls that are remembered; the oldest goes first. Default 256.
     pub slow_log: NonZeroUsize,

@@ -164,14 +164,13 @@ impl Actuator for IndexActuator {
             slower.map_or((WorkMetric::VmSteps, steps), |gain| (WorkMetric::Seconds, gain));
         let (seconds_before, seconds_after) = pairs.median_seconds();
         let method = format!(
-            "{} pairs in random order over {} {} on two copies of {} ({} MiB); index built in {:.3} s; {writes}{}",
+            "{} pairs in random order, {}, on two copies of {} ({} MiB); index built in {:.3} s; {writes}{}",
             pairs.count(),
-            subject.vectors.len(),
-            subject.source.words(),
+            subject.source.words(subject.vectors.len()),
             target.name(),
             copies.size.mebibytes(),
             build.as_secs_f64(),
-            if pairs.failed > 0 { format!("; {} pairs failed", pairs.failed) } else { String::new() },
+            if pairs.failed > 0 { format!("; failed pairs: {}", pairs.failed) } else { String::new() },
         );
         Ok(MeasuredGain {
             metric,

@@ -156,6 +156,9 @@ impl<'a> Round<'a> {
                 continue;
             }
             match self.statement(statistics, snapshot) {
+                Ok((_, finding)) if proposed.iter().any(|(_, known)| known.id == finding.id) => {
+                    advice.skipped.push(skipped(statistics, "it was found under another label already"));
+                }
                 Ok((definition, finding)) => proposed.push((definition, finding)),
                 Err(reason) => advice.skipped.push(skipped(statistics, &reason)),
             }

@@ -51,7 +51,14 @@ pub(crate) fn bounded<T>(
 ) -> rusqlite::Result<T> {
     let started = clock.monotonic();
     let handlers_clock = Arc::clone(clock);
-    let expired = move || handlers_clock.monotonic().since(started) > limit;
+    // A clock that stands still must not let a statement run for ever: SQLite
+    // takes no more than a step a nanosecond.
+    let most_looks = limit.as_nanos() / u128::from(STEPS_BETWEEN_LOOKS.unsigned_abs()) + 1;
+    let mut looks = 0;
+    let expired = move || {
+        looks += 1;
+        looks > most_looks || handlers_clock.monotonic().since(started) > limit
+    };
     connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(expired))?;
     let result = work();
     connection.progress_handler(0, None::<fn() -> bool>)?;

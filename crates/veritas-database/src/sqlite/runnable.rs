@@ -94,9 +94,9 @@ pub(super) fn writes_in_scope(
     let slowdown = (measured > 0 && before > 0.0).then(|| after / before - 1.0);
     let said = match (measured, failed) {
         (0, 0) => "no writes in scope".to_owned(),
-        (measured, 0) => format!("{measured} writes in scope, rolled back"),
+        (measured, 0) => format!("writes in scope, rolled back: {measured}"),
         (measured, failed) => {
-            format!("{measured} writes in scope, rolled back ({failed} could not be repeated)")
+            format!("writes in scope, rolled back: {measured}, not to be repeated: {failed}")
         }
     };
     (slowdown, said)

@@ -12,7 +12,7 @@ use veritas_statistics::{
 
 use super::{
     binding::bind,
-    guard::{bounded, rows_only},
+    guard::{bounded, describe, is_interrupted, rows_only},
     pager::take_page_reads,
 };
 use crate::Value;
@@ -139,9 +139,13 @@ impl Bench {
             match (before, after) {
                 _ if !counts => {}
                 (Ok(before), Ok(after)) => pairs.add(before, after),
+                (Err(error), _) | (_, Err(error)) if is_interrupted(&error) => {
+                    pairs.error.get_or_insert_with(|| describe(&error));
+                    break; // the time was over within the pair
+                }
                 (Err(error), _) | (_, Err(error)) => {
                     pairs.failed += 1;
-                    pairs.error.get_or_insert_with(|| super::guard::describe(&error));
+                    pairs.error.get_or_insert_with(|| describe(&error));
                 }
             }
             counts = true;
@@ -296,4 +300,58 @@ fn append(tag: u8, bytes: &[u8], encoded: &mut Vec<u8>) {
     encoded.push(tag);
     encoded.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
     encoded.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use veritas_model::SystemClock;
+    use veritas_testkit::data_dir;
+
+    use super::*;
+
+    fn check_equal(left: &str, right: &str, expected: bool) {
+        let directory = data_dir();
+        let paths = ["left.sqlite", "right.sqlite"].map(|name| directory.path().join(name));
+        for (path, rows) in paths.iter().zip([left, right]) {
+            let connection = Connection::open(path).unwrap();
+            connection.execute_batch("CREATE TABLE t(a, b)").unwrap();
+            connection.execute_batch(&format!("INSERT INTO t VALUES {rows}")).unwrap();
+        }
+        let bench = Bench::open(&paths[0], &paths[1], Arc::new(SystemClock::new())).unwrap();
+        let limit = Duration::from_mins(1);
+        let vectors = [vec![Value::Integer(9)]];
+        let pairs =
+            bench.pairs("SELECT a, b FROM t WHERE a < ?", &vectors, 3, limit, &mut Rng::new(1)).unwrap();
+        assert_eq!((pairs.count(), pairs.failed, pairs.results_equal), (3, 0, expected), "{left} / {right}");
+    }
+
+    #[test]
+    fn results_are_equal_as_multisets() {
+        check_equal("(1, 'x'), (2, 'y')", "(2, 'y'), (1, 'x')", true);
+        check_equal("(1, 'x'), (1, 'x')", "(1, 'x')", false);
+        check_equal("(1, 'x'), (1, 'x'), (2, 'y')", "(1, 'x'), (2, 'y'), (2, 'y')", false);
+        check_equal("(1, 2)", "(1, '2')", false);
+        check_equal("(1, NULL)", "(1, '')", false);
+        check_equal("(1, 0.1 + 0.2)", "(1, 0.3)", true);
+        check_equal("(1, 0.30001)", "(1, 0.3)", false);
+    }
+
+    #[test]
+    fn a_write_is_rolled_back_and_what_fails_is_counted() {
+        let directory = data_dir();
+        let paths = ["left.sqlite", "right.sqlite"].map(|name| directory.path().join(name));
+        for path in &paths {
+            let connection = Connection::open(path).unwrap();
+            connection
+                .execute_batch("CREATE TABLE t(a INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)")
+                .unwrap();
+        }
+        let bench = Bench::open(&paths[0], &paths[1], Arc::new(SystemClock::new())).unwrap();
+        let vectors = [vec![Value::Integer(1)], vec![Value::Integer(2)]];
+        let limit = Duration::from_mins(1);
+        let pairs = bench.pairs("INSERT INTO t VALUES (?)", &vectors, 8, limit, &mut Rng::new(1)).unwrap();
+        assert_eq!((pairs.count(), pairs.failed), (4, 4), "{pairs:?}");
+        let rows: i64 = bench.with().query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 1);
+    }
 }

@@ -39,11 +39,13 @@ pub(crate) enum Source {
 
 impl Source {
     /// Says it for people.
-    pub(crate) const fn words(self) -> &'static str {
+    pub(crate) fn words(self, vectors: usize) -> String {
         match self {
-            Self::Calls => "parameter vectors of real calls",
-            Self::Columns => "parameter vectors sampled from the columns, not of real calls",
-            Self::None => "no parameters",
+            Self::Calls => format!("parameter vectors of real calls: {vectors}"),
+            Self::Columns => {
+                format!("parameter vectors sampled from the columns, not of real calls: {vectors}")
+            }
+            Self::None => "without parameters".to_owned(),
         }
     }
 }

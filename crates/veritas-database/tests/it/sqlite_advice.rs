@@ -73,7 +73,7 @@ fn what_no_index_helps_is_left_alone() {
 #[track_caller]
 fn check_with_index(index: &str, sql: &str, expected: &[&str]) {
     let shop = Shop::small();
-    shop.connection.execute_batch(index).unwrap();
+    shop.connection.execute_batch(index).expect("the index is right");
     shop.run(sql, &number(7));
     shop.run(sql, &number(8));
     let advice = shop.advise();

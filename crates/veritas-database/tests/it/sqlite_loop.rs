@@ -1,6 +1,8 @@
 //! The whole way of an index: found, proposed, proven, created, watched, taken back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use veritas_database::sqlite::{IndexActuator, SqliteOptions, SqliteTarget};
 
 use veritas_model::{
     Actuator, ActuatorError, Alpha, Cause, ChangeKind, FindingKind, Presence, Proven, SystemClock, WorkMetric,
@@ -61,7 +63,7 @@ fn a_missing_index_is_found_proven_created_watched_and_taken_back() {
     for _ in 0..2 {
         actuator.apply(&proven).expect("it can be applied, and again");
         assert_eq!(actuator.presence(ChangeKind::IndexCreate, &plan), Ok(Presence::Present));
-        assert_eq!(shop.our_indexes(), [plan.object.clone()]);
+        assert_eq!(shop.our_indexes(), [plan.object.as_str()]);
     }
     assert!(shop.plan(BY_USER).starts_with("SEARCH orders USING INDEX veritas_orders_user_id_"));
     assert!(shop.advise().proposals.is_empty(), "nothing is left to propose");
@@ -106,6 +108,25 @@ fn a_lock_that_someone_holds_is_busy_and_leaves_nothing() {
     let refused = actuator.revert(ChangeKind::IndexCreate, plan).expect_err("the lock is held");
     assert!(matches!(refused, ActuatorError::Busy { .. }), "{refused}");
     assert_eq!(actuator.presence(ChangeKind::IndexCreate, plan), Ok(Presence::Present));
+}
+
+#[test]
+fn a_build_that_takes_too_long_is_interrupted_and_leaves_nothing() {
+    let shop = Shop::small();
+    shop.run_numbers(BY_USER, 1..=20);
+    let proven = proven(&shop);
+    let options = SqliteOptions { longest_build: Duration::ZERO, ..SqliteOptions::default() };
+    let clock = Arc::new(SystemClock::new());
+    let target =
+        SqliteTarget::open_with("main", shop.target.path(), options, clock).expect("it is a database");
+    let actuator = IndexActuator::new([Arc::new(target)], Arc::clone(&shop.recorder), shop.directory.path())
+        .expect("the directory can be written");
+    let refused = actuator.apply(&proven).expect_err("no time is allowed");
+    assert!(matches!(refused, ActuatorError::Guard { .. }), "{refused}");
+    assert!(shop.our_indexes().is_empty());
+    let checked: String =
+        shop.connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("it can be checked");
+    assert_eq!(checked, "ok");
 }
 
 #[test]
