@@ -35,7 +35,9 @@ fn print(name: &str, [median, min, max]: [f64; 3]) {
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn main() {
     println!("statement of {} bytes", SQL.len());
-    let cached = measure(200_000, || drop(black_box(fingerprint::fingerprint(black_box(SQL)))));
+    let cached = measure(200_000, || {
+        black_box(fingerprint::fingerprint(black_box(SQL)));
+    });
     print("fingerprint, cached", cached);
     let normalized = measure(50_000, || drop(black_box(fingerprint::normalize(black_box(SQL)))));
     print("normalize, first sight", normalized);
@@ -51,8 +53,7 @@ fn main() {
     let recorder = Recorder::new(RecorderOptions::default(), Arc::new(SystemClock::new()));
     let caller = Some(CallSite { file: "src/orders.rs", line: 42 });
     let execution = Execution { caller, rows_returned: 3, ..Execution::new(SQL, Duration::from_micros(300)) };
-    let recorded = measure(200_000, || recorder.record(black_box(&execution)));
-    print("record, cached fingerprint", recorded);
+    print("record, cached fingerprint", measure(200_000, || recorder.record(black_box(&execution))));
     let parameters = [Value::from(7_i64)];
     let with_parameters = Execution { parameters: &parameters, ..execution };
     print("record, with parameters", measure(200_000, || recorder.record(black_box(&with_parameters))));
@@ -64,9 +65,12 @@ fn main() {
     let guarded = measure(200_000, || recorder.statement(black_box(SQL)).finish(3, None));
     print("statement guard (reads the clock twice)", guarded);
     let clock = SystemClock::new();
-    print("of which the clock, twice", measure(200_000, || {
-        black_box((clock.monotonic(), clock.monotonic()));
-    }));
+    print(
+        "of which the clock, twice",
+        measure(200_000, || {
+            black_box((clock.monotonic(), clock.monotonic()));
+        }),
+    );
     println!(
         "ratios: tokenizing / normalizing {:.1}, parsing / normalizing {:.1}, normalizing / cached {:.1}",
         tokenized[0] / normalized[0],

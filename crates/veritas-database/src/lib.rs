@@ -1,4 +1,49 @@
-//! Query optimization: statement recorders, findings, and an index advisor that proves by running.
+//! Query optimization: which statements cost the time, why, from where in the
+//! code, and an index advisor that proves by running.
+//!
+//! What is here:
+//!
+//! - [`Recorder`]: counts every statement in the application's own process,
+//!   per label or fingerprint: calls, errors, rows, time (exact sums and a
+//!   histogram), steps of the database's virtual machine, callers, slow calls.
+//!   Bounded in every direction; nothing is dropped uncounted.
+//! - [`fingerprint`]: statements without their literals, one text for one
+//!   statement, whatever the dialect and the driver's way of writing parameters.
+//! - [`scope`]: the request in whose name statements run, so that one request
+//!   repeating a statement (N+1) is told from many requests running it once.
+//! - [`Recorder::findings`]: N+1, results without a limit, slow statements.
+//! - feature `tracing`: a layer that records what sqlx logs, with no change to
+//!   the queries. Feature `sqlite`: SQLite as a target of index advice.
+//!
+//! What is not here: plans and indexes of PostgreSQL, publishing (`veritas-api`),
+//! storing (`veritas-store`). Nothing waits for a database on the recording path.
+//!
+//! Statements reach the recorder in one of three ways: by a guard, as below; as
+//! an [`Execution`] that something else has timed; or by the `tracing` layer.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use veritas_database::{Recorder, RecorderOptions, scope};
+//! use veritas_model::{FindingKind, SystemClock, Timestamp};
+//!
+//! let recorder = Recorder::new(RecorderOptions::default(), Arc::new(SystemClock::new()));
+//! for _request in 0..3 {
+//!     let _scope = scope::enter("/posts");
+//!     for author in 1..=20 {
+//!         let sql = format!("SELECT name FROM authors WHERE id = {author}");
+//!         let call = recorder.statement(&sql).label("author_name");
+//!         // … run it …
+//!         call.finish(1, None);
+//!     }
+//! }
+//! let snapshot = recorder.snapshot();
+//! assert_eq!(snapshot.calls_by_name(), [("author_name".to_owned(), 60)]);
+//! assert_eq!(&*snapshot.statements[0].normalized, "select name from authors where id = ?");
+//!
+//! let findings = recorder.findings(Timestamp::default());
+//! assert_eq!(findings[0].kind, FindingKind::NPlusOne);
+//! assert!(findings[0].callers[0].file.ends_with(".rs"));
+//! ```
 
 mod context;
 mod findings;

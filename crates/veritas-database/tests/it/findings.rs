@@ -22,7 +22,7 @@ fn kinds(recorder: &Recorder) -> Vec<FindingKind> {
 }
 
 fn figure(finding: &Finding, name: &str) -> f64 {
-    finding.evidence.iter().find(|figure| figure.name == name).map(|figure| figure.value).unwrap()
+    finding.evidence.iter().find(|figure| figure.name == name).expect("the figure is there").value
 }
 
 /// Runs `requests` requests, each of which runs `request`, and returns what is found.
@@ -120,7 +120,7 @@ fn an_n_plus_one_shows_its_evidence() {
     assert!(finding.callers[0].file.ends_with("findings.rs"));
     assert_eq!((finding.found_at, finding.seen_at), (NOW, NOW));
 
-    let later = NOW.plus(Duration::from_secs(60));
+    let later = NOW.plus(Duration::from_mins(1));
     let again = recorder.findings(later);
     assert_eq!((&again[0].id, again[0].found_at, again[0].seen_at), (&finding.id, NOW, later));
 }

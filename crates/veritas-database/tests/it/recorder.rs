@@ -150,7 +150,7 @@ fn an_async_label_follows_its_future() {
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts").block_on(future)
 }
 
 #[test]

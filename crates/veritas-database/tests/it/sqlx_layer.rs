@@ -4,6 +4,12 @@
 //! its events, and a process can have but one: every scenario runs in a process
 //! of its own, this test binary started again.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "the application of a test, which prints its figures"
+)]
+
 use std::{process::Command, str::FromStr, sync::Arc};
 
 use sqlx::{
@@ -25,7 +31,8 @@ fn run(scenario: &str) {
         .args([&format!("sqlx_layer::{scenario}"), "--exact", "--ignored", "--nocapture", "--test-threads=1"])
         .output()
         .expect("the test binary runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     let figures = text.lines().find_map(|line| Some(line.split_once("figures: ")?.1));
     println!("{scenario}: {}", figures.expect("the scenario prints its figures"));
@@ -59,7 +66,11 @@ fn seen(recorder: &Recorder, statements_at: Option<&str>) -> u64 {
         let pool = pool(statements_at).await;
         for index in 0..STATEMENTS {
             let key = i64::try_from(index % 3).unwrap();
-            let rows = sqlx::query("SELECT id, name FROM users WHERE id = ?").bind(key).fetch_all(&pool).await.unwrap();
+            let rows = sqlx::query("SELECT id, name FROM users WHERE id = ?")
+                .bind(key)
+                .fetch_all(&pool)
+                .await
+                .unwrap();
             assert_eq!(rows.len(), usize::from(key > 0));
         }
         pool.close().await;
@@ -77,7 +88,12 @@ fn seen(recorder: &Recorder, statements_at: Option<&str>) -> u64 {
 
 /// Asserts what was seen, and that the probe says so both before and after.
 #[track_caller]
-fn check(recorder: &Recorder, statements_at: Option<&str>, before: StatementVisibility, seen_statements: u64) {
+fn check(
+    recorder: &Recorder,
+    statements_at: Option<&str>,
+    before: StatementVisibility,
+    seen_statements: u64,
+) {
     let probed = recorder.sqlx_visibility();
     let seen = seen(recorder, statements_at);
     println!("figures: {seen} of {STATEMENTS} statements seen; the probe said {:?}", probed.statements);
@@ -211,10 +227,14 @@ fn spans() {
     let findings = recorder.findings(Timestamp::default());
     let [finding] = &findings[..] else { panic!("{findings:?}") };
     assert_eq!(finding.kind, FindingKind::NPlusOne);
-    let cause = veritas_model::Cause::RepeatedStatement { request: "/users/{id}".into(), calls_per_request: 6.0 };
+    let cause =
+        veritas_model::Cause::RepeatedStatement { request: "/users/{id}".into(), calls_per_request: 6.0 };
     assert_eq!(finding.cause, cause);
     let failed = snapshot.statements.iter().find(|statement| statement.normalized.contains("nowhere"));
-    println!("figures: N+1 of 18 calls found; a statement that failed to prepare was {:?}", failed.map(|known| known.calls));
+    println!(
+        "figures: N+1 of 18 calls found; a statement that failed to prepare was {:?}",
+        failed.map(|known| known.calls)
+    );
 }
 
 #[test]
