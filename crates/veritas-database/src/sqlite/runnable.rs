@@ -79,8 +79,17 @@ pub(super) fn writes_in_scope(
     let (mut before, mut after, mut measured, mut failed) = (0.0, 0.0, 0_u32, 0_u32);
     let count = u32::try_from(subjects.len()).unwrap_or(u32::MAX).max(1);
     for subject in &subjects {
-        let pairs = bench.pairs(&subject.executable.sql, &subject.vectors, WRITE_PAIRS, limit / count, rng);
-        match pairs.ok().and_then(|pairs| pairs.steps(rng.next_u64())) {
+        let sql = &subject.executable.sql;
+        let measure = |vectors: &[Vec<Value>], rng: &mut Rng| {
+            bench.pairs(sql, vectors, WRITE_PAIRS, limit / count, rng).ok()?.steps(rng.next_u64())
+        };
+        let gain = measure(&subject.vectors, rng).or_else(|| {
+            // What was inserted once, key and all, cannot be inserted again; the
+            // values of another row with a new number may do.
+            let fresh = fresh_vectors(sql, bench, schema, rng)?;
+            measure(&fresh, rng)
+        });
+        match gain {
             Some(gain) => {
                 #[expect(clippy::cast_precision_loss, reason = "counts of calls stay below 2^53")]
                 let calls = subject.statistics.calls as f64;
@@ -100,6 +109,14 @@ pub(super) fn writes_in_scope(
         }
     };
     (slowdown, said)
+}
+
+fn fresh_vectors(sql: &str, bench: &Bench, schema: &Schema, rng: &mut Rng) -> Option<Vec<Vec<Value>>> {
+    let executable = Executable { sql: sql.to_owned(), vectors: Vec::new() };
+    let statement = parse(sql).ok().filter(|statement| statement.verb == Verb::Insert)?;
+    let sampled =
+        rows_only(bench.with(), || Ok(vectors(&executable, &statement, schema, bench.with(), 1, rng)));
+    sampled.ok()?.ok().map(|(vectors, _)| vectors)
 }
 
 /// Returns whether a statement touches a table of the `main` schema, as far as

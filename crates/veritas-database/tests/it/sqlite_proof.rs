@@ -99,6 +99,16 @@ fn a_write_is_measured_and_rolled_back_and_never_runs_on_the_live_file() {
 }
 
 #[test]
+fn an_insert_with_its_own_key_is_measured_with_a_new_one() {
+    let shop = Shop::small();
+    shop.run_numbers(BY_USER, 1..=5);
+    let insert = "INSERT INTO orders(id, user_id, state, total, made) VALUES (?, 1, 'open', 1, 2)";
+    shop.run_numbers(insert, 10_001..=10_003);
+    let gain = shop.actuator().measure(&shop.only_proposal()).expect("it can be measured");
+    assert!(gain.write_slowdown.is_some_and(|slowdown| slowdown > 0.0), "{gain:#?}");
+}
+
+#[test]
 fn guards_stop_a_proof_before_it_costs() {
     let limits: [(SqliteOptions, &str); 3] = [
         (SqliteOptions { largest_copy: Bytes::new(1_000), ..SqliteOptions::default() }, "at most"),
