@@ -1,3 +1,34 @@
-//! The `veritas` binary.
+//! The `veritas` binary: reads the command line and hands over.
 
-fn main() {}
+mod arguments;
+mod configuration;
+mod demo;
+mod doctor;
+mod failure;
+mod reference;
+mod serve;
+mod signals;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Command, CommandLine};
+
+fn main() -> ExitCode {
+    let done = match CommandLine::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Token(command) => token::run(command),
+        Command::Config(command) => reference::config(&command),
+        Command::Openapi => reference::openapi(),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Completions { shell } => reference::completions(shell),
+        Command::Man => reference::man(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

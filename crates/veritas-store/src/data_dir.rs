@@ -175,7 +175,13 @@ impl DataDir {
 
     /// Returns the file that holds the address of the running server.
     pub fn address_path(&self) -> PathBuf {
-        self.path.join("address")
+        Self::address_path_in(&self.path)
+    }
+
+    /// Returns the file that holds the address of the server that owns a data
+    /// directory; reading it needs no lock.
+    pub fn address_path_in(data_dir: &Path) -> PathBuf {
+        data_dir.join("address")
     }
 
     /// Returns the directory of the keys in a data directory that is not owned

@@ -1,3 +1,58 @@
-//! Finds what makes an application slow, proves the fix, applies it, and takes it back when it does not help.
+//! Finds what makes an application slow, proves the fix, applies it, and takes
+//! it back when it does not help.
+//!
+//! This is the facade: the [`Engine`] and, re-exported, the recorders that an
+//! application calls. An existing axum service needs ten lines:
+//!
+//! ```no_run
+//! # #[cfg(feature = "persist")] {
+//! use std::sync::Arc;
+//!
+//! use veritas::{Engine, api::auth::Authenticator};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn my_authenticator() -> Arc<dyn Authenticator> { unimplemented!() }
+//! # let my_routes = axum::Router::new();
+//! let engine = Engine::builder().data_dir("veritas-data").start()?;
+//! let app = my_routes.merge(engine.router(my_authenticator()));
+//! # drop::<axum::Router>(app); Ok(())
+//! # }
+//! # }
+//! ```
+//!
+//! The engine lives beside the application and never fails, blocks or grows
+//! because of it: telemetry is dropped and counted instead. It does **not**
+//! open ports (the application or the `veritas` binary does), change anything
+//! unless its kind of change is switched to `approve` or `automatic`, or see
+//! statements that nobody hands to it.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `persist` | history, ledger and alert states in a data directory (embeds SQLite) |
+//! | `sqlite` | index advice for SQLite databases (embeds SQLite) |
+//! | `tracing` | a `tracing` layer that records sqlx's statements |
 
-fn main() {}
+mod analysis;
+mod builder;
+mod engine;
+mod error;
+mod sampling;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod storage;
+mod worker;
+
+pub use builder::EngineBuilder;
+pub use engine::Engine;
+pub use error::StartError;
+pub use veritas_alert as alert;
+pub use veritas_api as api;
+pub use veritas_cache as cache;
+pub use veritas_database as database;
+/// Function profiling: the attribute and the recorders behind it.
+pub use veritas_macros::profile;
+pub use veritas_model as model;
+pub use veritas_monitor as monitor;
+pub use veritas_optimize as optimize;
+pub use veritas_profile as profile;
+pub use veritas_store as store;

@@ -78,15 +78,15 @@ pub(super) fn build(path: &Path, seed: u64, mut progress: impl FnMut(f64)) -> ru
     let tx = connection.transaction()?;
     {
         let mut insert = tx.prepare("INSERT INTO authors VALUES (?1, ?2, ?3)")?;
-        for id in 1..=AUTHORS {
+        for id in rowids(AUTHORS) {
             insert.execute(params![id, format!("Author {id}"), format!("Institute {}", id % 97)])?;
             step();
         }
         let mut insert = tx.prepare("INSERT INTO content VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-        for id in 1..=CONTENT_ROWS {
+        for id in rowids(CONTENT_ROWS) {
             insert.execute(params![
                 id,
-                1 + rng.below(AUTHORS),
+                1 + rng.below(AUTHORS).cast_signed(),
                 kind(rng.below(KINDS)),
                 format!("Claim {id}: what the sources say"),
                 body(&mut rng),
@@ -97,10 +97,10 @@ pub(super) fn build(path: &Path, seed: u64, mut progress: impl FnMut(f64)) -> ru
             step();
         }
         let mut insert = tx.prepare("INSERT INTO verifications VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-        for id in 1..=VERIFICATIONS {
+        for id in rowids(VERIFICATIONS) {
             insert.execute(params![
                 id,
-                1 + rng.below(VERIFIED_CONTENT),
+                1 + rng.below(VERIFIED_CONTENT).cast_signed(),
                 format!("verifier-{}", rng.below(50)),
                 VERDICTS[index(&mut rng, VERDICTS.len())],
                 rng.next_f64(),
@@ -114,6 +114,11 @@ pub(super) fn build(path: &Path, seed: u64, mut progress: impl FnMut(f64)) -> ru
     connection.execute_batch("ANALYZE; PRAGMA wal_checkpoint(TRUNCATE);")?;
     progress(1.0);
     Ok(())
+}
+
+/// Returns the row ids 1 to `count`, as `SQLite` counts them.
+fn rowids(count: u64) -> std::ops::RangeInclusive<i64> {
+    1..=count.cast_signed()
 }
 
 /// Names the kind with this number.

@@ -12,7 +12,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -26,14 +26,14 @@ use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 use veritas::{
     Engine,
-    cache::Cache,
-    database::{PoolGauge, PoolReading, Recorder, Value, scope, sqlite::observe},
+    cache::{Cache, HeapSize},
+    database::{PoolGauge, PoolReading, Recorder, Value, scope, sqlite::Observed},
 };
 
 use super::dataset;
 
 /// Connections of the service's pool.
-const POOL: u32 = 4;
+const POOL: u64 = 4;
 
 /// The state of the service.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Service {
     ) -> Result<T, StatusCode> {
         let service = self.clone();
         tokio::task::spawn_blocking(move || {
-            let _scope = scope::enter(&service.recorder, route);
+            let _scope = scope::enter(route);
             let connection = service.pool.acquire();
             work(&service, &connection)
         })
@@ -98,7 +98,7 @@ impl Service {
         parameters: &[Value],
         map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
-        observe::query(&self.recorder, connection, Some(label), sql, parameters, map)
+        Observed::new(connection, &self.recorder).label(label).query(sql, parameters, map)
     }
 }
 
@@ -109,9 +109,9 @@ struct Author {
     affiliation: String,
 }
 
-impl veritas::cache::Weigh for Author {
-    fn heap_bytes(&self) -> usize {
-        self.name.heap_bytes() + self.affiliation.heap_bytes()
+impl HeapSize for Author {
+    fn heap_size(&self) -> usize {
+        self.name.heap_size() + self.affiliation.heap_size()
     }
 }
 
@@ -156,7 +156,7 @@ struct NewVerdict {
 async fn author(State(service): State<Service>, Segment(id): Segment<i64>) -> Result<Json<Author>, StatusCode> {
     let author = service
         .with_connection("GET /authors/{id}", move |service, connection| {
-            service.authors.get_or_load(id, || {
+            let found = service.authors.get_or_load(&id, || {
                 service
                     .query(
                         connection,
@@ -167,7 +167,9 @@ async fn author(State(service): State<Service>, Segment(id): Segment<i64>) -> Re
                     )?
                     .pop()
                     .ok_or(rusqlite::Error::QueryReturnedNoRows)
-            })
+            });
+            // The error of a load is shared by all who waited for it; here it is always "no such row".
+            found.map_err(|_| rusqlite::Error::QueryReturnedNoRows)
         })
         .await?;
     Ok(Json(author))
@@ -309,10 +311,7 @@ async fn record_verdict(
 ) -> Result<StatusCode, StatusCode> {
     let changed = service
         .with_connection("POST /verifications/{id}", move |service, connection| {
-            observe::execute(
-                &service.recorder,
-                connection,
-                Some("record_verdict_statement"),
+            Observed::new(connection, &service.recorder).label("record_verdict_statement").execute(
                 "UPDATE verifications SET verdict = ?2, checked_at = checked_at + 1 WHERE id = ?1",
                 &[Value::Integer(id), Value::Text(dataset::verdict(verdict).to_owned())],
             )
@@ -330,13 +329,13 @@ fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
 struct Pool {
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
-    active: AtomicU32,
+    active: AtomicU64,
 }
 
 impl Pool {
     fn open(path: &Path) -> rusqlite::Result<Self> {
         let idle = (0..POOL).map(|_| dataset::connect(path)).collect::<rusqlite::Result<_>>()?;
-        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), active: AtomicU32::new(0) })
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), active: AtomicU64::new(0) })
     }
 
     /// Waits for a connection. Only called from blocking threads.

@@ -1,0 +1,47 @@
+//! The configuration in force: file, environment and flags, laid over the defaults.
+
+use std::path::Path;
+
+use anyhow::Context;
+use veritas_config::{Configuration, Loader};
+
+use crate::{arguments::Places, failure::Failure};
+
+/// The file that is read when `--config` does not name one.
+const DEFAULT_FILE: &str = "veritas.toml";
+
+/// Loads the configuration; `flags` are what the command line sets beyond `places`:
+/// the setting's key, the flag's name, the value.
+pub(crate) fn load(places: &Places, flags: &[(&'static str, &str, String)]) -> Result<Configuration, Failure> {
+    let mut loader = Loader::new();
+    let (path, is_asked_for) = match &places.config {
+        Some(path) => (path.as_path(), true),
+        None => (Path::new(DEFAULT_FILE), false),
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => loader = loader.file(path.to_string_lossy(), text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_asked_for => {}
+        Err(error) => {
+            let error = anyhow::Error::new(error).context(format!("failed to read {}", path.display()));
+            return Err(Failure::new(
+                Failure::CONFIGURATION,
+                error,
+                "name a readable file with --config, or leave the flag out",
+            ));
+        }
+    }
+    loader = loader.environment(
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    );
+    if let Some(data_dir) = &places.data_dir {
+        let data_dir = data_dir.to_str().context("the path given with --data-dir is not UTF-8")?;
+        loader = loader.flag("data_dir", "--data-dir", data_dir);
+    }
+    for (key, flag, value) in flags {
+        loader = loader.flag(key, *flag, value.as_str());
+    }
+    // A LoadError ends each of its lines with a hint of its own.
+    loader
+        .load()
+        .map_err(|error| Failure { code: Failure::CONFIGURATION, error: error.into(), hint: None })
+}

@@ -1,0 +1,256 @@
+//! `veritas demo`: a small real service with planted flaws, under real load,
+//! with the engine inside.
+
+mod dataset;
+mod load;
+mod narrator;
+mod report;
+mod service;
+mod story;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio::sync::oneshot;
+use veritas::{
+    Engine,
+    api::{
+        self, Limits,
+        auth::{Authenticator, KeySet, Revocations, Role, TokenAuthenticator, TokenOptions},
+        serve::{Bound, ServeOptions},
+    },
+    model::{ChangeKind, Clock, Mode, SystemClock},
+    optimize::OptimizerOptions,
+};
+
+use crate::{arguments::DemoArguments, failure::Failure, serve, signals};
+
+use load::{Load, Mix};
+use narrator::Narrator;
+use report::Report;
+use service::Service;
+
+/// Runs `veritas demo`.
+pub(crate) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let done = runtime.block_on(play(arguments));
+    // A request that is being worked on is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    done
+}
+
+async fn play(arguments: &DemoArguments) -> Result<(), Failure> {
+    let stop = signals::stop_requested().context("failed to listen for signals")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let narrator = Narrator::new(Arc::clone(&clock));
+    let place = Place::open(arguments.data_dir.as_deref())?;
+    let bound = serve::bind(arguments.listen).await?;
+    let mut stop = std::pin::pin!(stop);
+    let stage = tokio::select! {
+        stage = Stage::build(arguments, &place, bound, &clock, &narrator) => stage?,
+        () = &mut stop => return Ok(()),
+    };
+    let told = tokio::select! {
+        told = stage.tell(&narrator) => Some(told),
+        () = &mut stop => None,
+    };
+    let report = match told {
+        Some(Ok(report)) => report,
+        Some(Err(error)) => {
+            narrator.end();
+            stage.close().await;
+            return Err(Failure::new(
+                Failure::GENERAL,
+                error,
+                "a machine that is very busy may be too slow for the demo's time limits: try again",
+            ));
+        }
+        None => {
+            narrator.end();
+            stage.close().await;
+            return Ok(());
+        }
+    };
+    narrator.say(&format!("told in {:.0} s", report.total_seconds));
+    narrator.end();
+    report.print(arguments.json)?;
+    if !arguments.once {
+        serve::greet(stage.address, &stage.keys, &*clock)?;
+        eprintln!("the service, the load and the engine go on; Ctrl-C ends them");
+        stop.await;
+    }
+    stage.close().await;
+    Ok(())
+}
+
+/// Where the demo's files are; a temporary place is removed at the end.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    fn open(asked_for: Option<&Path>) -> Result<Self, Failure> {
+        if let Some(path) = asked_for {
+            std::fs::create_dir_all(path).with_context(|| format!("failed to create {}", path.display()))?;
+            return Ok(Self { path: path.to_owned(), _temporary: None });
+        }
+        let temporary = tempfile::Builder::new().prefix("veritas-demo-").tempdir().map_err(|error| {
+            Failure::new(Failure::GENERAL, error, "the demo needs some 200 MB: name a directory with --data-dir")
+        })?;
+        Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
+    }
+}
+
+/// The running service, engine and load.
+struct Stage {
+    engine: Arc<Engine>,
+    load: Load,
+    address: SocketAddr,
+    keys: KeySet,
+    dataset_seconds: f64,
+    seed: u64,
+    stop_serving: oneshot::Sender<()>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Stage {
+    async fn build(
+        arguments: &DemoArguments,
+        place: &Place,
+        bound: Bound,
+        clock: &Arc<dyn Clock>,
+        narrator: &Narrator,
+    ) -> Result<Self, Failure> {
+        let database = place.path.join("demo.db");
+        let dataset_seconds = build_dataset(&database, arguments.seed, narrator).await?;
+        let engine = Arc::new(start_engine(&place.path, &database, clock)?);
+        let keys_path = engine.data_dir().context("the demo has a data directory")?.keys_path();
+        let load_keys = || KeySet::load_or_create(&keys_path, &**clock).context("failed to make a signing key");
+        let revocations =
+            Revocations::load(Arc::clone(&engine.sources().control)).context("failed to read the ledger")?;
+        let authenticator: Arc<dyn Authenticator> = Arc::new(TokenAuthenticator::own_keys(
+            load_keys()?,
+            TokenOptions::default(),
+            Arc::new(revocations),
+            Arc::clone(clock),
+        ));
+
+        let api = api::router(Arc::clone(engine.sources()), authenticator, Limits::loopback());
+        let service = Service::open(&database, &engine).context("failed to open the demo's database")?;
+        let address = bound.address;
+        let (stop_serving, stopped) = oneshot::channel();
+        let router = api.merge(service.router());
+        let serving = tokio::spawn(async move {
+            let stopped = async {
+                // An error means that the stage is gone, which ends the server as well.
+                stopped.await.ok();
+            };
+            bound.serve(router, ServeOptions::default(), stopped).await;
+        });
+        let address_path = engine.data_dir().context("the demo has a data directory")?.address_path();
+        serve::announce(address, &address_path)?;
+        let keys = load_keys()?;
+        let token = keys.issue("first-look", Role::Viewer, Duration::from_hours(1), &**clock)?.token;
+        narrator.say(&format!(
+            "look on with: curl -H 'Authorization: Bearer {token}' http://{address}/api/v1/performance/findings"
+        ));
+        let load = Load::start(address, Mix::READS, arguments.seed);
+        narrator.say(&format!(
+            "load: {:.0} requests a second at the demo's service, over HTTP",
+            Mix::READS.requests_per_second()
+        ));
+        Ok(Self { engine, load, address, keys, dataset_seconds, seed: arguments.seed, stop_serving, serving })
+    }
+
+    async fn tell(&self, narrator: &Narrator) -> anyhow::Result<Report> {
+        let telling = story::tell(&self.engine, &self.load, narrator);
+        let watching = self.show_load(narrator);
+        let story = tokio::select! {
+            story = telling => story?,
+            () = watching => unreachable!("the load is shown for ever"),
+        };
+        Ok(Report::of(story, &self.load, self.address, self.seed, self.dataset_seconds, narrator.seconds()))
+    }
+
+    /// Keeps the live line up to date, for ever.
+    async fn show_load(&self, narrator: &Narrator) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let latencies = self.load.take_latencies();
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
+            let p99 = latencies.quantile(0.99).unwrap_or_default() as f64 / 1e6;
+            narrator.show(format!("{:4} requests/s, p99 {p99:.1} ms", latencies.count() * 2));
+        }
+    }
+
+    async fn close(self) {
+        drop(self.load);
+        self.stop_serving.send(()).ok();
+        // The server drains within its own limit.
+        self.serving.await.ok();
+        let engine = self.engine;
+        tokio::task::spawn_blocking(move || drop(engine)).await.ok();
+    }
+}
+
+async fn build_dataset(path: &Path, seed: u64, narrator: &Narrator) -> anyhow::Result<f64> {
+    let started = narrator.seconds();
+    if path.exists() {
+        narrator.say("using the database that is there");
+        return Ok(0.0);
+    }
+    let (progress, mut heard) = tokio::sync::watch::channel(0.0_f64);
+    let at = path.to_owned();
+    let building = tokio::task::spawn_blocking(move || {
+        dataset::build(&at, seed, |share| {
+            // Nobody listening is no reason to stop.
+            progress.send(share).ok();
+        })
+    });
+    while heard.changed().await.is_ok() {
+        let share = *heard.borrow();
+        narrator.show(format!("filling the database: {:.0} %", share * 100.0));
+    }
+    building.await?.context("failed to fill the demo's database")?;
+    let seconds = narrator.seconds() - started;
+    narrator.say(&format!(
+        "a SQLite database with {} rows of content and {} verifications, filled in {seconds:.1} s",
+        dataset::CONTENT_ROWS,
+        dataset::VERIFICATIONS
+    ));
+    Ok(seconds)
+}
+
+fn start_engine(place: &Path, database: &Path, clock: &Arc<dyn Clock>) -> Result<Engine, Failure> {
+    let options = OptimizerOptions {
+        modes: [(ChangeKind::IndexCreate, Mode::Approve)].into(),
+        baseline_window: Duration::from_secs(10),
+        watch_window: Duration::from_secs(12),
+        watch_looks: 6,
+        regression_watch: Duration::from_secs(60),
+        regression_looks: 20,
+        ..OptimizerOptions::default()
+    };
+    Engine::builder()
+        .clock(Arc::clone(clock))
+        .exclusive_data_dir(place.join("veritas"))
+        .analysis_interval(Duration::from_secs(1))
+        .optimizer(options)
+        .sqlite("demo", database)
+        .start()
+        .map_err(|error| {
+            let hint = error.hint();
+            Failure::new(Failure::DATA_DIRECTORY, error, hint)
+        })
+}

@@ -1,0 +1,61 @@
+//! Analysis: one turn of the optimizer's thread.
+
+use std::sync::Arc;
+
+use veritas_api::Sources;
+use veritas_database::StatementSnapshot;
+use veritas_model::{Condition, Finding, Proposal, Timestamp};
+
+/// Looks at the recorded statements of one target and says what could change.
+pub(crate) type Advisor =
+    Box<dyn FnMut(&StatementSnapshot, Timestamp) -> Result<(Vec<Finding>, Vec<Proposal>), String> + Send>;
+
+/// Turns what was recorded into findings and proposals, and lets the optimizer take a step.
+pub(crate) struct Analysis {
+    sources: Arc<Sources>,
+    advisors: Vec<Advisor>,
+}
+
+impl Analysis {
+    pub(crate) fn new(sources: Arc<Sources>, advisors: Vec<Advisor>) -> Self {
+        Self { sources, advisors }
+    }
+
+    /// Looks for findings, then does one bounded unit of optimization.
+    pub(crate) fn step(&mut self) {
+        let now = self.sources.clock.now();
+        let mut findings = self.sources.database.findings(now);
+        findings.extend(veritas_profile::findings(now, &veritas_profile::profiles()));
+        let mut proposals = Vec::new();
+        let mut troubles = Vec::new();
+        let statements = self.sources.database.snapshot();
+        for advise in &mut self.advisors {
+            match advise(&statements, now) {
+                Ok((found, proposed)) => {
+                    findings.extend(found);
+                    proposals.extend(proposed);
+                }
+                Err(trouble) => troubles.push(trouble),
+            }
+        }
+        self.report("advisor", &troubles);
+
+        let mut troubles = Vec::new();
+        if let Err(error) = self.sources.optimizer.observe(findings, proposals) {
+            troubles.push(error.to_string());
+        }
+        if let Err(error) = self.sources.optimizer.step() {
+            troubles.push(error.to_string());
+        }
+        self.report("optimizer", &troubles);
+    }
+
+    fn report(&self, component: &str, troubles: &[String]) {
+        let condition = if troubles.is_empty() {
+            Condition::Ready
+        } else {
+            Condition::Degraded(troubles.join("; "))
+        };
+        self.sources.health.set(component, condition);
+    }
+}

@@ -1,0 +1,240 @@
+//! The builder: what an engine is made of, and where it keeps what must last.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use veritas_alert::Alerts;
+use veritas_api::Sources;
+use veritas_cache::{CacheOptions, Caches};
+use veritas_database::{Recorder, RecorderOptions};
+use veritas_model::{AlertRule, Clock, Health, SystemClock};
+use veritas_monitor::{Monitor, Sampler, SamplerOptions};
+use veritas_optimize::{Optimizer, OptimizerOptions};
+use veritas_store::{History, HistoryOptions};
+
+use crate::{
+    Engine, StartError,
+    analysis::{Advisor, Analysis},
+    sampling::Sampling,
+    storage::{Ownership, Storage},
+    worker::Worker,
+};
+
+/// Builds an [`Engine`]. Every option has a default.
+#[derive(Debug)]
+pub struct EngineBuilder {
+    clock: Arc<dyn Clock>,
+    data_dir: Option<(PathBuf, Ownership)>,
+    sampling_interval: Duration,
+    analysis_interval: Duration,
+    sampler: SamplerOptions,
+    history: HistoryOptions,
+    rules: Vec<AlertRule>,
+    recorder: RecorderOptions,
+    caches: CacheOptions,
+    optimizer: OptimizerOptions,
+    targets: Vec<Target>,
+}
+
+/// A database that the engine advises on.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            data_dir: None,
+            sampling_interval: Duration::from_secs(1),
+            analysis_interval: Duration::from_secs(5),
+            sampler: SamplerOptions::default(),
+            history: HistoryOptions::default(),
+            rules: veritas_alert::default_rules(),
+            recorder: RecorderOptions::default(),
+            caches: CacheOptions::default(),
+            optimizer: OptimizerOptions::default(),
+            targets: Vec::new(),
+        }
+    }
+}
+
+impl EngineBuilder {
+    /// Tells the time by `clock` (default: the machine's).
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Keeps history, the ledger and alert states in a directory (default: in
+    /// memory only). When another engine owns it, this one runs in memory only
+    /// and says so in its [health](Engine::health).
+    ///
+    /// Needs the feature `persist`.
+    #[must_use]
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some((path.into(), Ownership::Optional));
+        self
+    }
+
+    /// Like [`Self::data_dir`], but an engine that cannot own the directory does not start.
+    #[must_use]
+    pub fn exclusive_data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some((path.into(), Ownership::Required));
+        self
+    }
+
+    /// Reads the machine and evaluates alerts every `interval` (default 1 s).
+    #[must_use]
+    pub const fn sampling_interval(mut self, interval: Duration) -> Self {
+        self.sampling_interval = interval;
+        self
+    }
+
+    /// Looks for findings, and takes one step of optimization, every `interval` (default 5 s).
+    #[must_use]
+    pub const fn analysis_interval(mut self, interval: Duration) -> Self {
+        self.analysis_interval = interval;
+        self
+    }
+
+    /// Sets what the sampler reads.
+    #[must_use]
+    pub fn sampler(mut self, options: SamplerOptions) -> Self {
+        self.sampler = options;
+        self
+    }
+
+    /// Sets how much history is kept.
+    #[must_use]
+    pub const fn history(mut self, options: HistoryOptions) -> Self {
+        self.history = options;
+        self
+    }
+
+    /// Sets the alert rules that hold until others are stored (default: the three of the contract).
+    #[must_use]
+    pub fn rules(mut self, rules: Vec<AlertRule>) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Sets how statements are recorded.
+    #[must_use]
+    pub fn recorder(mut self, options: RecorderOptions) -> Self {
+        self.recorder = options;
+        self
+    }
+
+    /// Sets how much the caches hold.
+    #[must_use]
+    pub fn caches(mut self, options: CacheOptions) -> Self {
+        self.caches = options;
+        self
+    }
+
+    /// Sets what may be changed, and how changes are verified.
+    #[must_use]
+    pub fn optimizer(mut self, options: OptimizerOptions) -> Self {
+        self.optimizer = options;
+        self
+    }
+
+    /// Advises on a `SQLite` database, whose statements the recorder sees.
+    #[cfg(feature = "sqlite")]
+    #[must_use]
+    pub fn sqlite(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.targets.push(Target { name: name.into(), path: path.into() });
+        self
+    }
+
+    /// Starts the engine: opens what must last, recovers what a crash left, and
+    /// starts the threads `veritas-sampler` and `veritas-optimizer`.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: a required data directory that cannot be owned or read, a
+    /// ledger that cannot be recovered, or a system that refuses threads. An
+    /// optional part that cannot start only degrades the [health](Engine::health).
+    pub fn start(self) -> Result<Engine, StartError> {
+        let clock = self.clock;
+        let health = Arc::new(Health::default());
+        let storage = Storage::open(self.data_dir, &clock)?;
+        storage.report(&health);
+
+        let history = Arc::new(match storage.history_path() {
+            Some(path) => History::open(&path, self.history, Arc::clone(&health))
+                .map_err(|source| StartError::History { source })?,
+            None => History::in_memory(self.history.head_points),
+        });
+        let alerts = Alerts::load(Arc::clone(storage.control()), self.rules)
+            .map_err(|source| StartError::Alerts { source })?
+            .with_health(Arc::clone(&health));
+        let recorder = Arc::new(Recorder::new(self.recorder, Arc::clone(&clock)));
+        let optimizer =
+            Arc::new(Optimizer::new(Arc::clone(storage.control()), Arc::clone(&clock), self.optimizer));
+        let advisors = register_targets(&self.targets, &recorder, &optimizer, &storage, &clock, &health);
+        optimizer.recover().map_err(|source| StartError::Recover { source })?;
+
+        let sources = Arc::new(Sources {
+            version: env!("CARGO_PKG_VERSION"),
+            caches: Arc::new(Caches::new(self.caches, Arc::clone(&clock))),
+            database: recorder,
+            monitor: Arc::new(Monitor::new()),
+            history,
+            alerts: Arc::new(alerts),
+            optimizer,
+            control: Arc::clone(storage.control()),
+            clock: Arc::clone(&clock),
+            health: Arc::clone(&health),
+        });
+
+        let mut sampling = Sampling::new(Arc::clone(&sources), Sampler::open(self.sampler));
+        let sampling_interval = self.sampling_interval;
+        let sampler = Worker::start(
+            "sampler",
+            Arc::clone(&clock),
+            Arc::clone(&health),
+            move || sampling_interval,
+            move || sampling.tick(),
+        )
+        .map_err(|source| StartError::Thread { name: "sampler", source })?;
+        let mut analysis = Analysis::new(Arc::clone(&sources), advisors);
+        let analysis_interval = self.analysis_interval;
+        let optimizer = Worker::start(
+            "optimizer",
+            clock,
+            health,
+            move || analysis_interval,
+            move || analysis.step(),
+        )
+        .map_err(|source| StartError::Thread { name: "optimizer", source })?;
+        Ok(Engine::assemble(sources, storage, sampler, optimizer))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn register_targets(
+    targets: &[Target],
+    recorder: &Arc<Recorder>,
+    optimizer: &Optimizer,
+    storage: &Storage,
+    clock: &Arc<dyn Clock>,
+    health: &Health,
+) -> Vec<Advisor> {
+    crate::sqlite::register(targets, recorder, optimizer, storage, clock, health)
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn register_targets(
+    _targets: &[Target],
+    _recorder: &Arc<Recorder>,
+    _optimizer: &Optimizer,
+    _storage: &Storage,
+    _clock: &Arc<dyn Clock>,
+    _health: &Health,
+) -> Vec<Advisor> {
+    Vec::new()
+}

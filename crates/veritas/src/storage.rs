@@ -1,0 +1,101 @@
+//! Storage: the data directory and the control plane, or memory in their place.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use veritas_model::{Clock, Condition, Health};
+use veritas_store::{ControlPlane, DataDir, MemoryControlPlane};
+
+use crate::StartError;
+
+/// Whether an engine may run without its data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// It does not start without it.
+    Required,
+    /// It runs in memory only when somebody else owns the directory.
+    Optional,
+}
+
+/// What lasts.
+pub(crate) struct Storage {
+    directory: Option<DataDir>,
+    control: Arc<dyn ControlPlane>,
+    in_memory_because: Option<String>,
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+impl Storage {
+    pub(crate) fn open(
+        wanted: Option<(PathBuf, Ownership)>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let Some((path, ownership)) = wanted else { return Ok(Self::in_memory(clock, None)) };
+        match Self::open_directory(&path, clock) {
+            Ok(storage) => Ok(storage),
+            Err(error) if ownership == Ownership::Required => Err(error),
+            Err(error) => {
+                let reason = format!("runs in memory only: {}", chain(&error));
+                tracing::warn!(%reason, path = %path.display(), "the data directory is not used");
+                Ok(Self::in_memory(clock, Some(reason)))
+            }
+        }
+    }
+
+    #[cfg(feature = "persist")]
+    fn open_directory(path: &Path, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
+        let directory = DataDir::open(path).map_err(|source| StartError::DataDirectory { source })?;
+        let control =
+            veritas_store::SqliteControlPlane::open(&directory.control_path(), Arc::clone(clock))
+                .map_err(|source| StartError::ControlPlane { source })?;
+        Ok(Self { directory: Some(directory), control: Arc::new(control), in_memory_because: None })
+    }
+
+    #[cfg(not(feature = "persist"))]
+    fn open_directory(path: &Path, _clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
+        Err(StartError::NoPersistence { path: path.to_owned() })
+    }
+
+    fn in_memory(clock: &Arc<dyn Clock>, because: Option<String>) -> Self {
+        let control = Arc::new(MemoryControlPlane::new(Arc::clone(clock)));
+        Self { directory: None, control, in_memory_because: because }
+    }
+
+    pub(crate) fn control(&self) -> &Arc<dyn ControlPlane> {
+        &self.control
+    }
+
+    pub(crate) fn directory(&self) -> Option<&DataDir> {
+        self.directory.as_ref()
+    }
+
+    pub(crate) fn history_path(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(DataDir::history_path)
+    }
+
+    /// Says in `health` whether anything lasts that was to last.
+    pub(crate) fn report(&self, health: &Health) {
+        let condition =
+            self.in_memory_because.clone().map_or(Condition::Ready, Condition::Degraded);
+        health.set("storage", condition);
+    }
+}
+
+/// Writes an error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
