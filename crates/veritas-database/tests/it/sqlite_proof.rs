@@ -109,6 +109,43 @@ fn an_insert_with_its_own_key_is_measured_with_a_new_one() {
 }
 
 #[test]
+fn an_application_that_goes_on_writing_is_not_in_the_way() {
+    let shop = Shop::small();
+    shop.run_numbers(BY_USER, 1..=5);
+    let proposal = shop.only_proposal();
+    let path = shop.target.path().to_owned();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        let mut written = 0_u32;
+        while ended.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            // Nobody else writes, so a lock in the way would be ours.
+            connection.execute("INSERT INTO tags(name) VALUES ('x')", []).unwrap();
+            written += 1;
+        }
+        written
+    });
+    let gain = shop.actuator().measure(&proposal);
+    end.send(()).unwrap();
+    assert!(writer.join().unwrap() > 0);
+    assert!(gain.expect("it can be measured").results_equal);
+}
+
+#[test]
+fn a_file_that_is_locked_without_wal_is_busy() {
+    let shop = Shop::small();
+    shop.connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).unwrap();
+    shop.run_numbers(BY_USER, 1..=5);
+    let proposal = shop.only_proposal();
+    shop.connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert!(shop.advise().failure.is_some());
+    let refused = shop.actuator().measure(&proposal).expect_err("the file is locked");
+    assert!(matches!(refused, ActuatorError::Busy { .. }), "{refused}");
+    assert_eq!(shop.copies(), 0);
+}
+
+#[test]
 fn guards_stop_a_proof_before_it_costs() {
     let limits: [(SqliteOptions, &str); 3] = [
         (SqliteOptions { largest_copy: Bytes::new(1_000), ..SqliteOptions::default() }, "at most"),
