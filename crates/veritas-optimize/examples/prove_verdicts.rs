@@ -42,13 +42,13 @@ fn main() -> ExitCode {
     let import = Load {
         writes: (0.05, 0.999),
         turns_after: Duration::from_secs(40),
-        calls_per_second: 100.0,
+        calls_per_second: 200.0,
         ..steady
     };
     let harmful = [
         ("all calls +5 %, minutes", quiet, Effect::Dearer(1.05), &long),
         ("writes x2, once kept", import, Effect::Harms(2.0), &short),
-        ("all calls x2, heavy tail", Load { spread: 1.0, ..steady }, Effect::Dearer(2.0), &short),
+        ("all calls +50 %, heavy tail", Load { spread: 1.0, ..steady }, Effect::Dearer(1.5), &long),
     ];
     for (what, load, effect, options) in harmful {
         let share = taken_back(seeds.div_ceil(4), load, effect, options);
