@@ -11,7 +11,8 @@ use veritas_model::{Clock, SystemClock};
 const SQL: &str = "SELECT u.id, u.name, o.total FROM users u JOIN orders o ON o.user_id = u.id \
                    WHERE u.email = 'someone@example.com' AND o.state IN (1, 2, 3) LIMIT 20 ";
 
-const ROUNDS: usize = 15;
+/// Many short rounds: most of them fit between two interruptions.
+const ROUNDS: usize = 301;
 
 /// Returns the median and the spread (min, max) of nanoseconds per call.
 fn measure(calls: u32, mut work: impl FnMut()) -> [f64; 3] {
@@ -35,17 +36,17 @@ fn print(name: &str, [median, min, max]: [f64; 3]) {
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn main() {
     println!("statement of {} bytes", SQL.len());
-    let cached = measure(200_000, || {
+    let cached = measure(2_000, || {
         black_box(fingerprint::fingerprint(black_box(SQL)));
     });
     print("fingerprint, cached", cached);
-    let normalized = measure(50_000, || drop(black_box(fingerprint::normalize(black_box(SQL)))));
+    let normalized = measure(200, || drop(black_box(fingerprint::normalize(black_box(SQL)))));
     print("normalize, first sight", normalized);
-    let tokenized = measure(10_000, || {
+    let tokenized = measure(20, || {
         drop(black_box(Tokenizer::new(&GenericDialect {}, black_box(SQL)).tokenize()));
     });
     print("sqlparser, tokenize only", tokenized);
-    let parsed = measure(2_000, || {
+    let parsed = measure(5, || {
         drop(black_box(sqlparser::parser::Parser::parse_sql(&GenericDialect {}, black_box(SQL))));
     });
     print("sqlparser, parse", parsed);
@@ -53,21 +54,21 @@ fn main() {
     let recorder = Recorder::new(RecorderOptions::default(), Arc::new(SystemClock::new()));
     let caller = Some(CallSite { file: "src/orders.rs", line: 42 });
     let execution = Execution { caller, rows_returned: 3, ..Execution::new(SQL, Duration::from_micros(300)) };
-    print("record, cached fingerprint", measure(200_000, || recorder.record(black_box(&execution))));
+    print("record, cached fingerprint", measure(2_000, || recorder.record(black_box(&execution))));
     let parameters = [Value::from(7_i64)];
     let with_parameters = Execution { parameters: &parameters, ..execution };
-    print("record, with parameters", measure(200_000, || recorder.record(black_box(&with_parameters))));
-    let in_request = measure(100, || {
+    print("record, with parameters", measure(2_000, || recorder.record(black_box(&with_parameters))));
+    let in_request = measure(10, || {
         let _request = scope::enter("/orders");
         (0..100).for_each(|_| recorder.record(black_box(&execution)));
     });
     print("record, in a request of 100 statements", in_request.map(|nanoseconds| nanoseconds / 100.0));
-    let guarded = measure(200_000, || recorder.statement(black_box(SQL)).finish(3, None));
+    let guarded = measure(2_000, || recorder.statement(black_box(SQL)).finish(3, None));
     print("statement guard (reads the clock twice)", guarded);
     let clock = SystemClock::new();
     print(
         "of which the clock, twice",
-        measure(200_000, || {
+        measure(2_000, || {
             black_box((clock.monotonic(), clock.monotonic()));
         }),
     );

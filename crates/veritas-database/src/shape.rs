@@ -218,9 +218,11 @@ fn is_single_key_lookup(tokens: &[&str]) -> bool {
     has_key && !is_list
 }
 
-/// The parser's time can grow steeply with the depth of brackets; statements
-/// nested deeper are scanned instead.
-const DEEPEST_PARSED: u32 = 24;
+/// The parser recurses, in an unoptimized build with more than 80 KiB of stack
+/// a level: statements nested deeper are scanned for tables instead.
+const DEEPEST_PARSED: u32 = 8;
+/// Levels of recursion that the parser may use; brackets are not its only way down.
+const PARSER_RECURSION: usize = 16;
 
 fn parsed_tables(text: &str) -> Option<BTreeSet<String>> {
     let deepest = text
@@ -239,7 +241,11 @@ fn parsed_tables(text: &str) -> Option<BTreeSet<String>> {
     }
     let dialects: [&dyn Dialect; 4] =
         [&GenericDialect {}, &SQLiteDialect {}, &PostgreSqlDialect {}, &MySqlDialect {}];
-    let statements = dialects.iter().find_map(|dialect| Parser::parse_sql(*dialect, text).ok())?;
+    let statements = dialects.iter().find_map(|dialect| {
+        let mut parser =
+            Parser::new(*dialect).with_recursion_limit(PARSER_RECURSION).try_with_sql(text).ok()?;
+        parser.parse_statements().ok()
+    })?;
     let mut tables = BTreeSet::new();
     let _ = visit_relations(&statements, |relation: &ObjectName| {
         tables.insert(plain_name(&relation.to_string()));
@@ -382,6 +388,52 @@ mod tests {
         assert!(shape("select b from a group by b").is_aggregate);
         assert!(!shape("select sum(a) over (partition by b) from a").is_aggregate);
         assert!(!shape("select count from a").is_aggregate);
+    }
+
+    #[test]
+    fn deep_brackets_are_read_in_bounded_time() {
+        let clock = veritas_model::SystemClock::new();
+        for (before, inner, after) in [
+            ("select ", "1", ""),
+            ("select * from ", "t", ""),
+            ("select * from ", "select 1 from t", " x"),
+            ("select 1 from t where ", "a = 1 and b", ""),
+            ("select ", "case when a then b end", " from t"),
+            ("select 1 from t where a in ", "select b from ", " and"),
+            ("insert into t values ", "1, f(2)", ", ("),
+            (
+                "select not not not not not not not not not not not not not not not not not not ",
+                "a",
+                " from t",
+            ),
+            ("select - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - ", "a", " from t"),
+        ] {
+            for depth in [DEEPEST_PARSED, DEEPEST_PARSED + 1, 500] {
+                let depth = depth as usize;
+                let text = format!("{before}{}{inner}{}{after}", "(".repeat(depth), ")".repeat(depth));
+                let start = veritas_model::Clock::monotonic(&clock);
+                drop(Shape::of_normalized(&text));
+                let elapsed = veritas_model::Clock::monotonic(&clock).since(start);
+                assert!(elapsed.as_secs() < 5, "{before}(×{depth}: {elapsed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_chains_are_read_on_a_small_stack() {
+        for (before, link) in [
+            ("select 1 from t where a", "=?or a"),
+            ("select a", "-a"),
+            ("select 1 from t", " join t"),
+            ("select 1", " union select 1"),
+            ("select 1", ";select 1"),
+        ] {
+            let text = normalize(&format!(
+                "{before}{}",
+                link.repeat(crate::fingerprint::OUTPUT_LIMIT / 2 / link.len())
+            ));
+            drop(Shape::of_normalized(&text));
+        }
     }
 
     #[test]
