@@ -300,3 +300,34 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_made_durable_when_they_have_waited() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = Log::new(directory.path().to_owned(), 1 << 20, Vec::new());
+        let every = Duration::from_secs(5);
+        let mut check = |second: i64, is_due: bool| {
+            let at = Timestamp::from_nanos(second * 1_000_000_000);
+            log.record(at, &[], &Arc::from([]), &Series::default()).unwrap();
+            assert_eq!(log.is_sync_due(every), is_due, "at {second}");
+            if is_due {
+                assert!(log.take_unsynced().is_some());
+                assert!(log.take_unsynced().is_none());
+                assert!(!log.is_sync_due(every));
+            }
+        };
+        // The first point is durable with its segment.
+        check(100, false);
+        check(104, false);
+        check(105, true);
+        check(109, false);
+        check(110, true);
+        // A clock that jumped back cannot tell how long it was.
+        check(50, true);
+        check(51, false);
+    }
+}
