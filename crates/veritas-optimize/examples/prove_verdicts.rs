@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         println!("  does nothing, {what:24} {:.2} %", share * 100.0);
         holds &= share <= 0.01;
     }
-    let quiet = Load { spread: 0.25, ..steady };
+    let quiet = Load { spread: 0.25, calls_per_second: 90.0, ..steady };
     let import = Load {
         writes: (0.05, 0.999),
         turns_after: Duration::from_secs(40),
