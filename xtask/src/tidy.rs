@@ -3,6 +3,7 @@
 //! Each rule is a pure function of a text or of `cargo metadata`, so that its tests
 //! plant the violation and see it found.
 
+mod decisions;
 mod dependencies;
 mod layers;
 mod licences;
@@ -72,6 +73,7 @@ fn check(root: &Path, texts: &Texts) -> anyhow::Result<Vec<Violation>> {
         violations.extend(sources::check(&path.to_string_lossy(), text));
     }
     violations.extend(modules::check(texts));
+    violations.extend(decisions::check(texts));
     violations.extend(sources::one_unsafe_module(texts));
     let crates = manifests::crates(&metadata);
     violations.extend(manifests::check(&crates, texts));

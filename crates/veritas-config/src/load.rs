@@ -20,9 +20,8 @@ use crate::{
     value::Value,
 };
 
-/// Variables with our prefix that are no settings: the path of the file, and a
-/// client's token.
-const OTHER_VARIABLES: &[&str] = &["VERITAS_CONFIG", "VERITAS_TOKEN"];
+/// A variable with our prefix that is no setting: a client's token, as the guides use it.
+const OTHER_VARIABLE: &str = "VERITAS_TOKEN";
 
 /// Takes the layers, weakest first in effect whatever the order of the calls.
 #[derive(Debug, Clone, Default)]
@@ -107,7 +106,7 @@ impl Loader {
         let ours = variables.into_iter().filter(|(name, value)| {
             name.starts_with("VERITAS_")
                 && !value.is_empty()
-                && !OTHER_VARIABLES.contains(&name.as_str())
+                && name != OTHER_VARIABLE
                 && !is_service_link(name)
         });
         self.environment.extend(ours);

@@ -12,7 +12,7 @@ pub fn reference() -> String {
          Defaults < `veritas.toml` < environment < flags. `veritas config show --origin` tells where each value \
          comes from. Unknown keys and variables are errors. A relative path in the file starts from the file's \
          folder, any other from the working directory. An empty variable counts as not set. The file is \
-         `veritas.toml` in the working directory, or the one that `--config` or `VERITAS_CONFIG` names.\n\n\
+         `veritas.toml` in the working directory, or the one that `--config` names.\n\n\
          | key | variable | default | takes |\n|---|---|---|---|\n",
     );
     for setting in SETTINGS {

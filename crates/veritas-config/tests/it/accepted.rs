@@ -83,7 +83,6 @@ fn rules_are_read_whole() {
 fn other_variables_are_none_of_our_business() {
     let variables = [
         variable("PATH", "/bin"),
-        variable("VERITAS_CONFIG", "x.toml"),
         variable("VERITAS_TOKEN", "ey"),
         variable("VERITAS_LISTEN", ""),
         variable("VERITAS_PORT", "tcp://10.0.0.1:9900"),
