@@ -22,10 +22,14 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the API on live figures of this machine (and of the databases named in the configuration).
-    #[command(after_help = "Examples:\n  veritas serve\n  veritas serve --listen 127.0.0.1:0 --data-dir /var/lib/veritas\n  veritas serve --sqlite app=/srv/app/app.db\n\nStops on SIGTERM or Ctrl-C: open answers are finished within 5 seconds, then it exits 0.")]
+    #[command(
+        after_help = "Examples:\n  veritas serve\n  veritas serve --listen 127.0.0.1:0 --data-dir /var/lib/veritas\n  veritas serve --sqlite app=/srv/app/app.db\n\nStops on SIGTERM or Ctrl-C: open answers are finished within 5 seconds, then it exits 0."
+    )]
     Serve(ServeArguments),
     /// Run a small real service with planted flaws, find them, prove a fix, apply it, and take back a bad one.
-    #[command(after_help = "Examples:\n  veritas demo\n  veritas demo --once --json > report.json\n\nNeeds nothing but this binary; everything it writes goes to a temporary directory.")]
+    #[command(
+        after_help = "Examples:\n  veritas demo\n  veritas demo --once --json > report.json\n\nNeeds nothing but this binary; everything it writes goes to a temporary directory."
+    )]
     Demo(DemoArguments),
     /// Make and withdraw access tokens.
     #[command(subcommand)]
@@ -98,7 +102,9 @@ pub(crate) struct DemoArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Print a new token, and nothing else, on stdout. Works while a server runs on the same directory.
-    #[command(after_help = "Example:\n  curl -H \"Authorization: Bearer $(veritas token create --subject me)\" http://127.0.0.1:9900/api/v1/performance/monitoring/system")]
+    #[command(
+        after_help = "Example:\n  curl -H \"Authorization: Bearer $(veritas token create --subject me)\" http://127.0.0.1:9900/api/v1/performance/monitoring/system"
+    )]
     Create {
         /// Whom the token is for.
         #[arg(long)]
@@ -163,7 +169,8 @@ fn parse_ttl(text: &str) -> Result<std::time::Duration, String> {
         "d" => 86_400,
         _ => return Err(wrong()),
     };
-    let seconds = number.parse::<u64>().ok().and_then(|count| count.checked_mul(seconds_per_unit)).ok_or_else(wrong)?;
+    let seconds =
+        number.parse::<u64>().ok().and_then(|count| count.checked_mul(seconds_per_unit)).ok_or_else(wrong)?;
     if seconds == 0 || seconds > 366 * 86_400 {
         return Err(format!("a token is valid from 1 second to 366 days, not {text}"));
     }

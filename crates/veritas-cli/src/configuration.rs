@@ -12,7 +12,10 @@ const DEFAULT_FILE: &str = "veritas.toml";
 
 /// Loads the configuration; `flags` are what the command line sets beyond `places`:
 /// the setting's key, the flag's name, the value.
-pub(crate) fn load(places: &Places, flags: &[(&'static str, &str, String)]) -> Result<Configuration, Failure> {
+pub(crate) fn load(
+    places: &Places,
+    flags: &[(&'static str, &str, String)],
+) -> Result<Configuration, Failure> {
     let mut loader = Loader::new();
     let (path, is_asked_for) = match &places.config {
         Some(path) => (path.as_path(), true),
@@ -31,7 +34,8 @@ pub(crate) fn load(places: &Places, flags: &[(&'static str, &str, String)]) -> R
         }
     }
     loader = loader.environment(
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
     );
     if let Some(data_dir) = &places.data_dir {
         let data_dir = data_dir.to_str().context("the path given with --data-dir is not UTF-8")?;
@@ -41,7 +45,5 @@ pub(crate) fn load(places: &Places, flags: &[(&'static str, &str, String)]) -> R
         loader = loader.flag(key, *flag, value.as_str());
     }
     // A LoadError ends each of its lines with a hint of its own.
-    loader
-        .load()
-        .map_err(|error| Failure { code: Failure::CONFIGURATION, error: error.into(), hint: None })
+    loader.load().map_err(|error| Failure { code: Failure::CONFIGURATION, error: error.into(), hint: None })
 }

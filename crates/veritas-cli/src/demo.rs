@@ -106,7 +106,11 @@ impl Place {
             return Ok(Self { path: path.to_owned(), _temporary: None });
         }
         let temporary = tempfile::Builder::new().prefix("veritas-demo-").tempdir().map_err(|error| {
-            Failure::new(Failure::GENERAL, error, "the demo needs some 200 MB: name a directory with --data-dir")
+            Failure::new(
+                Failure::GENERAL,
+                error,
+                "the demo needs some 200 MB: name a directory with --data-dir",
+            )
         })?;
         Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
     }
@@ -136,7 +140,8 @@ impl Stage {
         let dataset_seconds = build_dataset(&database, arguments.seed, narrator).await?;
         let engine = Arc::new(start_engine(&place.path, &database, clock)?);
         let keys_path = engine.data_dir().context("the demo has a data directory")?.keys_path();
-        let load_keys = || KeySet::load_or_create(&keys_path, &**clock).context("failed to make a signing key");
+        let load_keys =
+            || KeySet::load_or_create(&keys_path, &**clock).context("failed to make a signing key");
         let revocations =
             Revocations::load(Arc::clone(&engine.sources().control)).context("failed to read the ledger")?;
         let authenticator: Arc<dyn Authenticator> = Arc::new(TokenAuthenticator::own_keys(
@@ -146,7 +151,7 @@ impl Stage {
             Arc::clone(clock),
         ));
 
-        let api = api::router(Arc::clone(engine.sources()), authenticator, Limits::loopback());
+        let api = api::server(Arc::clone(engine.sources()), authenticator, Limits::loopback());
         let service = Service::open(&database, &engine).context("failed to open the demo's database")?;
         let address = bound.address;
         let (stop_serving, stopped) = oneshot::channel();

@@ -82,7 +82,8 @@ fn check_clock(clock: &dyn Clock) -> Check {
     if clock.now() > written_at {
         Check::new("clock", Verdict::Fine, "the date is plausible")
     } else {
-        Check::new("clock", Verdict::Wrong, "the clock is years behind").hint("set it, for example with timedatectl")
+        Check::new("clock", Verdict::Wrong, "the clock is years behind")
+            .hint("set it, for example with timedatectl")
     }
 }
 

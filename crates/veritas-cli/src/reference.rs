@@ -20,7 +20,9 @@ pub(crate) fn config(command: &ConfigCommand) -> Result<(), Failure> {
         let entries: Vec<_> = configuration
             .entries()
             .iter()
-            .map(|entry| json!({ "key": entry.key, "value": entry.value, "origin": entry.origin.to_string() }))
+            .map(
+                |entry| json!({ "key": entry.key, "value": entry.value, "origin": entry.origin.to_string() }),
+            )
             .collect();
         println!("{}", serde_json::to_string_pretty(&entries)?);
     } else {

@@ -1,13 +1,6 @@
 //! `veritas serve`: the engine and the API, until a signal ends them.
 
-use std::{
-    io::Write,
-    net::SocketAddr,
-    num::NonZeroU32,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write, net::SocketAddr, num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use veritas::{
@@ -159,10 +152,14 @@ fn authenticator(
         let path = config.jwt.secret_file.as_ref().context("mode hs256 has a secret file")?;
         let secret = std::fs::read(path)
             .with_context(|| format!("failed to read the secret {}", path.display()))
-            .map_err(|error| Failure::new(Failure::CONFIGURATION, error, "set jwt.secret_file to a readable file"))?;
-        authenticator = authenticator
-            .and_shared_secret(secret.trim_ascii())
-            .map_err(|error| Failure { code: Failure::CONFIGURATION, error: error.into(), hint: None })?;
+            .map_err(|error| {
+                Failure::new(Failure::CONFIGURATION, error, "set jwt.secret_file to a readable file")
+            })?;
+        authenticator = authenticator.and_shared_secret(secret.trim_ascii()).map_err(|error| Failure {
+            code: Failure::CONFIGURATION,
+            error: error.into(),
+            hint: None,
+        })?;
     }
     Ok((Arc::new(authenticator), load()?))
 }

@@ -40,9 +40,8 @@ fn create(subject: &str, role: RoleArgument, ttl: Duration, places: &Places) -> 
         RoleArgument::Operator => Role::Operator,
         RoleArgument::Admin => Role::Admin,
     };
-    let issued = keys
-        .naming(config.jwt.issuer, config.jwt.audience)
-        .issue(subject, role, ttl, &SystemClock::new())?;
+    let issued =
+        keys.naming(config.jwt.issuer, config.jwt.audience).issue(subject, role, ttl, &SystemClock::new())?;
     println!("{}", issued.token);
     Ok(())
 }

@@ -48,6 +48,7 @@
 mod context;
 mod findings;
 pub mod fingerprint;
+mod parser;
 mod pool;
 mod recorder;
 pub mod scope;

@@ -6,10 +6,9 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 use sqlparser::{
     ast::{ObjectName, Query, visit_relations},
     dialect::{Dialect, GenericDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
-    parser::Parser,
 };
 
-use crate::fingerprint::CUT_MARK;
+use crate::{fingerprint::CUT_MARK, parser};
 
 /// What a statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -218,34 +217,13 @@ fn is_single_key_lookup(tokens: &[&str]) -> bool {
     has_key && !is_list
 }
 
-/// The parser recurses, in an unoptimized build with more than 80 KiB of stack
-/// a level: statements nested deeper are scanned for tables instead.
-const DEEPEST_PARSED: u32 = 8;
-/// Levels of recursion that the parser may use; brackets are not its only way down.
-const PARSER_RECURSION: usize = 16;
-
 fn parsed_tables(text: &str) -> Option<BTreeSet<String>> {
-    let deepest = text
-        .bytes()
-        .scan(0_u32, |depth, byte| {
-            match byte {
-                b'(' => *depth += 1,
-                b')' => *depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            Some(*depth)
-        })
-        .max()?;
-    if deepest > DEEPEST_PARSED || text.ends_with(CUT_MARK) {
+    if text.ends_with(CUT_MARK) {
         return None;
     }
     let dialects: [&dyn Dialect; 4] =
         [&GenericDialect {}, &SQLiteDialect {}, &PostgreSqlDialect {}, &MySqlDialect {}];
-    let statements = dialects.iter().find_map(|dialect| {
-        let mut parser =
-            Parser::new(*dialect).with_recursion_limit(PARSER_RECURSION).try_with_sql(text).ok()?;
-        parser.parse_statements().ok()
-    })?;
+    let statements = dialects.iter().find_map(|dialect| parser::parse(*dialect, text).ok())?;
     let mut tables = BTreeSet::new();
     let _ = visit_relations(&statements, |relation: &ObjectName| {
         tables.insert(plain_name(&relation.to_string()));

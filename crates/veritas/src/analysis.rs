@@ -51,11 +51,8 @@ impl Analysis {
     }
 
     fn report(&self, component: &str, troubles: &[String]) {
-        let condition = if troubles.is_empty() {
-            Condition::Ready
-        } else {
-            Condition::Degraded(troubles.join("; "))
-        };
+        let condition =
+            if troubles.is_empty() { Condition::Ready } else { Condition::Degraded(troubles.join("; ")) };
         self.sources.health.set(component, condition);
     }
 }

@@ -203,14 +203,9 @@ impl EngineBuilder {
         .map_err(|source| StartError::Thread { name: "sampler", source })?;
         let mut analysis = Analysis::new(Arc::clone(&sources), advisors);
         let analysis_interval = self.analysis_interval;
-        let optimizer = Worker::start(
-            "optimizer",
-            clock,
-            health,
-            move || analysis_interval,
-            move || analysis.step(),
-        )
-        .map_err(|source| StartError::Thread { name: "optimizer", source })?;
+        let optimizer =
+            Worker::start("optimizer", clock, health, move || analysis_interval, move || analysis.step())
+                .map_err(|source| StartError::Thread { name: "optimizer", source })?;
         Ok(Engine::assemble(sources, storage, sampler, optimizer))
     }
 }

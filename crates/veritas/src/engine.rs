@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use veritas_api::{
-    Sources,
-    auth::Authenticator,
-};
+use veritas_api::{Sources, auth::Authenticator};
 use veritas_cache::Caches;
 use veritas_database::Recorder;
 use veritas_model::Health;

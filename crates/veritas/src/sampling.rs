@@ -54,9 +54,7 @@ impl Sampling {
         drop(self.sources.history.append(at, &numbers, &texts));
         self.sources.history.sync_if_due();
 
-        let value = |series: &str| {
-            numbers.iter().find(|(name, _)| *name == series).map(|(_, value)| *value)
-        };
+        let value = |series: &str| numbers.iter().find(|(name, _)| *name == series).map(|(_, value)| *value);
         let processes = &self.processes;
         let blame = |rule: &AlertRule| processes.blame(&rule.series);
         for transition in self.sources.alerts.evaluate(at, &value, &blame) {

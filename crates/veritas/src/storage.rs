@@ -52,9 +52,8 @@ impl Storage {
     #[cfg(feature = "persist")]
     fn open_directory(path: &Path, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
         let directory = DataDir::open(path).map_err(|source| StartError::DataDirectory { source })?;
-        let control =
-            veritas_store::SqliteControlPlane::open(&directory.control_path(), Arc::clone(clock))
-                .map_err(|source| StartError::ControlPlane { source })?;
+        let control = veritas_store::SqliteControlPlane::open(&directory.control_path(), Arc::clone(clock))
+            .map_err(|source| StartError::ControlPlane { source })?;
         Ok(Self { directory: Some(directory), control: Arc::new(control), in_memory_because: None })
     }
 
@@ -82,8 +81,7 @@ impl Storage {
 
     /// Says in `health` whether anything lasts that was to last.
     pub(crate) fn report(&self, health: &Health) {
-        let condition =
-            self.in_memory_because.clone().map_or(Condition::Ready, Condition::Degraded);
+        let condition = self.in_memory_because.clone().map_or(Condition::Ready, Condition::Degraded);
         health.set("storage", condition);
     }
 }

@@ -58,7 +58,11 @@ impl Worker {
                     Ok(()) => {}
                     Err(_) => {
                         panics += 1;
-                        tracing::error!(worker = name, panics, "a worker panicked and goes on at its next turn");
+                        tracing::error!(
+                            worker = name,
+                            panics,
+                            "a worker panicked and goes on at its next turn"
+                        );
                         health.set(name, Condition::Degraded(format!("panicked {panics} times")));
                     }
                 }

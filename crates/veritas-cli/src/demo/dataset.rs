@@ -138,8 +138,18 @@ fn index(rng: &mut Rng, len: usize) -> usize {
 /// Some sixteen words, as a claim has.
 fn body(rng: &mut Rng) -> String {
     const WORDS: [&str; 12] = [
-        "report", "source", "study", "claim", "quote", "figure", "photo", "record", "witness", "agency",
-        "archive", "statement",
+        "report",
+        "source",
+        "study",
+        "claim",
+        "quote",
+        "figure",
+        "photo",
+        "record",
+        "witness",
+        "agency",
+        "archive",
+        "statement",
     ];
     let mut text = String::with_capacity(160);
     for _ in 0..16 {

@@ -3,7 +3,9 @@
 use std::{fmt::Write as _, io::IsTerminal, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use veritas::model::{Change, Clock, Finding, LiveGain, MeasuredGain, Monotonic, ProposalRecord, ProposalState};
+use veritas::model::{
+    Change, Clock, Finding, LiveGain, MeasuredGain, Monotonic, ProposalRecord, ProposalState,
+};
 
 /// Tells people what happens while it happens.
 #[derive(Debug)]
@@ -111,11 +113,7 @@ impl Narrator {
 
     /// Bold on a terminal that shows it.
     fn emphasized(&self, text: &str) -> String {
-        if self.is_terminal {
-            format!("\u{1b}[1m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.is_terminal { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
 

@@ -153,7 +153,10 @@ struct NewVerdict {
     verdict: u64,
 }
 
-async fn author(State(service): State<Service>, Segment(id): Segment<i64>) -> Result<Json<Author>, StatusCode> {
+async fn author(
+    State(service): State<Service>,
+    Segment(id): Segment<i64>,
+) -> Result<Json<Author>, StatusCode> {
     let author = service
         .with_connection("GET /authors/{id}", move |service, connection| {
             let found = service.authors.get_or_load(&id, || {

@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 use veritas::{
     Engine,
     model::{
-        Change, ChangeState, Finding, FindingKind, Monotonic, Proposal, ProposalId, ProposalRecord, ProposalState,
+        Change, ChangeState, Finding, FindingKind, Monotonic, Proposal, ProposalId, ProposalRecord,
+        ProposalState,
     },
 };
 
@@ -75,10 +76,11 @@ async fn harmful(teller: &Teller<'_>, load: &Load) -> anyhow::Result<Change> {
     let bad = teller.proven(&bad.id).await?;
     teller.narrator.proof(&bad);
     let change = teller.approve(&bad.proposal)?;
-    teller.wait("the index to be applied", TO_SETTLE, || {
-        Ok(teller.change(&change)?.filter(|change| change.applied_at.is_some()))
-    })
-    .await?;
+    teller
+        .wait("the index to be applied", TO_SETTLE, || {
+            Ok(teller.change(&change)?.filter(|change| change.applied_at.is_some()))
+        })
+        .await?;
     load.set_mix(Mix::WRITES);
     teller.narrator.say("applied; the load has turned write-heavy");
     let settled = teller
@@ -122,9 +124,8 @@ impl Teller<'_> {
     }
 
     async fn first_finding(&self, started: Monotonic) -> anyhow::Result<f64> {
-        let first = self
-            .wait("a first finding", TO_FIND, || Ok(self.engine.optimizer().findings()?.pop()))
-            .await?;
+        let first =
+            self.wait("a first finding", TO_FIND, || Ok(self.engine.optimizer().findings()?.pop())).await?;
         let seconds = self.now().since(started).as_secs_f64();
         self.narrator.say(&format!(
             "first finding after {seconds:.1} s of load: {} in {}",
@@ -147,9 +148,10 @@ impl Teller<'_> {
     async fn proposal_on(&self, table: &str) -> anyhow::Result<Proposal> {
         self.wait(&format!("a proposal on {table}"), TO_FIND, || {
             let proposals = self.engine.optimizer().proposals()?;
-            let of_table = proposals.into_iter().map(|record| record.proposal).find(|proposal| {
-                proposal.plan.scope.iter().any(|in_scope| in_scope == table)
-            });
+            let of_table = proposals
+                .into_iter()
+                .map(|record| record.proposal)
+                .find(|proposal| proposal.plan.scope.iter().any(|in_scope| in_scope == table));
             Ok(of_table)
         })
         .await

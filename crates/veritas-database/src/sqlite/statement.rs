@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 use sqlparser::{
     ast::{self, Query, SetExpr, Visit, Visitor},
     dialect::SQLiteDialect,
-    parser::{Parser, ParserError},
+    parser::ParserError,
 };
+
+use crate::parser;
 
 /// Longer statements are not looked at: parsing one must stay far below a millisecond.
 const LONGEST: usize = 16 * 1024;
@@ -56,7 +58,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, Unsuitable> {
     if sql.contains('\0') {
         return Err(Unsuitable::Malformed);
     }
-    let mut statements = Parser::parse_sql(&SQLiteDialect {}, sql).map_err(|error| match error {
+    let mut statements = parser::parse(&SQLiteDialect {}, sql).map_err(|error| match error {
         ParserError::RecursionLimitExceeded => Unsuitable::TooDeep,
         ParserError::TokenizerError(_) | ParserError::ParserError(_) => Unsuitable::Malformed,
     })?;
