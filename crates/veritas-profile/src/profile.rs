@@ -15,7 +15,7 @@ use crate::{
 ///
 /// Durations of a future are wall time, from its first poll until it is ready.
 /// Cancelled calls are counted apart and are in no duration but
-/// [`self_time`](Self::self_time) and [`busy`](Self::busy).
+/// [`self_time`](Self::self_time) and [`Polling::busy`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
     /// The name.
