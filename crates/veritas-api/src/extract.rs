@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{header, request::Parts};
 use http_body_util::LengthLimitError;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::{
     auth::{Identity, Role},
@@ -137,11 +137,22 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
                 Problem::new(Code::RequestMalformed, "the body broke off")
             }
         })?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let code = if error.is_data() { Code::BodyInvalid } else { Code::JsonMalformed };
-            Problem::new(code, shorten(&error.to_string()))
-        })
+        parse(&bytes).map(Self)
     }
+}
+
+/// Reads an object. Without the look at its first byte a list would do as well:
+/// serde takes the items for the fields, in their order.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let malformed = |error: serde_json::Error| {
+        let code = if error.is_data() { Code::BodyInvalid } else { Code::JsonMalformed };
+        Problem::new(code, shorten(&error.to_string()))
+    };
+    serde_json::from_slice::<IgnoredAny>(bytes).map_err(malformed)?;
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::new(Code::BodyInvalid, "the body must be an object"));
+    }
+    serde_json::from_slice(bytes).map_err(malformed)
 }
 
 fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -177,6 +177,12 @@ impl Gate {
         }
     }
 
+    fn panicked(&self, id: &RequestId) -> Problem {
+        self.lodge.counters.panics.add();
+        tracing::error!(request_id = id.as_str(), "the answer to a request panicked");
+        Problem::new(Code::Internal, "an internal error was logged under this request's id")
+    }
+
     /// Runs the handler, bounded in time, with its panics caught.
     async fn run(&self, request: Request, next: Next, id: &RequestId) -> Response {
         let Lodge { limits, counters, slots, .. } = &*self.lodge;
@@ -196,12 +202,7 @@ impl Gate {
         });
         match tokio::time::timeout(limits.request_time, unwinding).await {
             Ok(Some(response)) => response,
-            Ok(None) => {
-                counters.panics.add();
-                tracing::error!(request_id = id.as_str(), "a handler panicked");
-                Problem::new(Code::Internal, "an internal error was logged under this request's id")
-                    .into_response()
-            }
+            Ok(None) => self.panicked(id).into_response(),
             Err(_) => {
                 counters.timed_out.add();
                 Problem::new(Code::TimedOut, "try again in a moment").into_response()
@@ -215,7 +216,9 @@ pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next
     let id = gate.lodge.ids.of(request.headers());
     let (mut parts, body) = request.into_parts();
     let mut headers = HeaderMap::with_capacity(8);
-    let response = match gate.admit(&mut parts, &mut headers) {
+    // An embedder's authenticator may panic too.
+    let admission = catch_unwind(AssertUnwindSafe(|| gate.admit(&mut parts, &mut headers)));
+    let response = match admission.unwrap_or_else(|_| Err(gate.panicked(&id))) {
         Ok(()) => {
             let body = if body.is_end_stream() {
                 body
@@ -293,5 +296,25 @@ mod tests {
         check_host("[::1]:9900", Some("::1"));
         check_host("[::1", None);
         check_host("evil.example", Some("evil.example"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_takes_too_long_is_given_up_and_a_bare_status_gets_a_body() {
+        let lodge = Lodge::new(Limits::default(), Arc::new(veritas_testkit::VirtualClock::new()));
+        let gate = Gate { lodge: Arc::new(lodge), authenticator: None };
+        let router = axum::Router::new()
+            .route("/slow", axum::routing::get(std::future::pending::<()>))
+            .route("/bare", axum::routing::get(async || (StatusCode::IM_A_TEAPOT, "secret internals")))
+            .layer(axum::middleware::from_fn_with_state(gate.clone(), guard));
+        let ask = async |path: &str| {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = tower::ServiceExt::oneshot(router.clone(), request).await.unwrap();
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        assert!(ask("/slow").await.contains("\"timed_out\""));
+        assert_eq!(gate.lodge.counters.timed_out.get(), 1);
+        let bare = ask("/bare").await;
+        assert!(bare.contains("\"request_malformed\"") && !bare.contains("secret"), "{bare}");
     }
 }

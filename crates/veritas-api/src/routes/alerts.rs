@@ -87,7 +87,7 @@ pub(crate) struct RuleInput {
 
 /// The direction of a rule.
 #[derive(Serialize, Deserialize, ToSchema, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 #[schema(as = Comparison)]
 pub(crate) enum ComparisonWord {
     Above,
@@ -96,12 +96,38 @@ pub(crate) enum ComparisonWord {
 
 /// How urgent an alert is.
 #[derive(Serialize, Deserialize, ToSchema, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 #[schema(as = Severity)]
 pub(crate) enum SeverityWord {
     Info,
     Warning,
     Critical,
+}
+
+// By way of a string, since serde takes `{"above": null}` for the word as well.
+impl TryFrom<String> for ComparisonWord {
+    type Error = &'static str;
+
+    fn try_from(word: String) -> Result<Self, &'static str> {
+        Comparison::parse(&word).map(Self::from).ok_or("comparison: must be above or below")
+    }
+}
+
+impl TryFrom<String> for SeverityWord {
+    type Error = &'static str;
+
+    fn try_from(word: String) -> Result<Self, &'static str> {
+        Severity::parse(&word).map(Self::from).ok_or("severity: must be info, warning or critical")
+    }
+}
+
+impl From<Comparison> for ComparisonWord {
+    fn from(comparison: Comparison) -> Self {
+        match comparison {
+            Comparison::Above => Self::Above,
+            Comparison::Below => Self::Below,
+        }
+    }
 }
 
 impl From<Severity> for SeverityWord {
@@ -172,10 +198,7 @@ impl From<AlertRule> for RuleBody {
         let known: Vec<_> = SERIES.iter().map(|series| series.name).collect();
         Self {
             warnings: warnings(&rule, &known).iter().map(ToString::to_string).collect(),
-            comparison: match rule.comparison {
-                Comparison::Above => ComparisonWord::Above,
-                Comparison::Below => ComparisonWord::Below,
-            },
+            comparison: rule.comparison.into(),
             hysteresis: rule.clear.map_or(0.0, |clear| (rule.threshold - clear).abs()),
             name: rule.name,
             series: rule.series,

@@ -299,10 +299,10 @@ pub(crate) async fn dismiss(
 ) -> Result<(StatusCode, Json<ProposalBody>), Problem> {
     let id = parse(&id)?;
     blocking(move || {
-        api.audited(&caller, "dismiss_proposal", id.as_str(), || {
+        let record = api.audited(&caller, "dismiss_proposal", id.as_str(), || {
             api.sources.optimizer.dismiss(&id, &caller.subject).map_err(of_dismiss)
         })?;
-        Ok((StatusCode::ACCEPTED, read(&api, &id)?))
+        Ok((StatusCode::ACCEPTED, Json(ProposalBody::of(record, &api))))
     })
     .await
 }
