@@ -52,7 +52,9 @@ fn check(path: &str, sample: &Value, live: &Value) {
         (Value::Array(sample), Value::Array(live)) => {
             if let Some(item) = sample.first() {
                 assert!(!live.is_empty(), "{path}: there is something to check against");
-                live.iter().for_each(|live| check(&format!("{path}[]"), item, live));
+                for live in live {
+                    check(&format!("{path}[]"), item, live);
+                }
             }
         }
         (Value::Number(sample), Value::Number(live)) => {
