@@ -12,7 +12,7 @@ use crate::{
 
 /// Writes every generated page.
 pub(crate) fn write() -> anyhow::Result<()> {
-    command(&mut cargo(["build", "--package", "veritas-cli", "--quiet"]))?;
+    command(&mut cargo(["build", "--package", "veritas-cli", "--all-features", "--quiet"]))?;
     for (name, page) in pages()? {
         let path = workspace::root().join("docs/reference").join(name);
         fs::write(&path, page).with_context(|| format!("failed to write {}", path.display()))?;

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// Proofs that are no examples.
 const BUILT_IN: &[(&str, &str)] =
-    &[("schemathesis", "500 made-up requests for each operation of the served binary")];
+    &[("schemathesis", "300 made-up requests for each operation of the served binary")];
 
 /// Prints the names of the proofs.
 pub(crate) fn list() -> anyhow::Result<()> {
@@ -34,8 +34,10 @@ pub(crate) fn list() -> anyhow::Result<()> {
 pub(crate) fn run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     if name == "schemathesis" {
         setup::run()?;
-        steps::run(&mut cargo(["build", "--package", "veritas-cli"]))?;
-        return schemathesis::run(schemathesis::LONG);
+        steps::run(&mut cargo(["build", "--package", "veritas-cli", "--all-features"]))?;
+        let examples = arguments.first().map_or(Ok(schemathesis::LONG.examples), |number| number.parse());
+        let examples = examples.context("the argument is the number of requests for each operation")?;
+        return schemathesis::run(schemathesis::Extent { examples, ..schemathesis::LONG });
     }
     let proofs = proofs(&metadata(workspace::root())?);
     let Some(proof) = proofs.iter().find(|proof| proof.name == name) else {

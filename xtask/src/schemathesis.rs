@@ -14,9 +14,9 @@ pub(crate) struct Extent {
 }
 
 /// Part of `cargo xtask test`.
-pub(crate) const SHORT: Extent = Extent { examples: 15, seed: 1 };
+pub(crate) const SHORT: Extent = Extent { examples: 40, seed: 1 };
 /// `cargo xtask prove schemathesis`.
-pub(crate) const LONG: Extent = Extent { examples: 500, seed: 2 };
+pub(crate) const LONG: Extent = Extent { examples: 300, seed: 2 };
 
 /// Serves the binary and sends it made-up requests: no answer may be a server
 /// error or contradict the document, and the server must outlive them.
