@@ -243,7 +243,7 @@ fn start_engine(place: &Path, database: &Path, clock: &Arc<dyn Clock>) -> Result
         baseline_window: Duration::from_secs(10),
         watch_window: Duration::from_secs(12),
         watch_looks: 6,
-        regression_watch: Duration::from_secs(60),
+        regression_watch: Duration::from_mins(1),
         regression_looks: 20,
         ..OptimizerOptions::default()
     };

@@ -174,7 +174,9 @@ impl EngineBuilder {
             .with_health(Arc::clone(&health));
         let recorder = Arc::new(Recorder::new(self.recorder, Arc::clone(&clock)));
         let optimizer =
-            Arc::new(Optimizer::new(Arc::clone(storage.control()), Arc::clone(&clock), self.optimizer));
+            Optimizer::new(Arc::clone(storage.control()), Arc::clone(&clock), self.optimizer)
+                .with_health(Arc::clone(&health));
+        let optimizer = Arc::new(optimizer);
         let advisors = register_targets(&self.targets, &recorder, &optimizer, &storage, &clock, &health);
         optimizer.recover().map_err(|source| StartError::Recover { source })?;
 

@@ -6,8 +6,9 @@ use veritas_api::Sources;
 use veritas_model::{AlertRule, Condition, Monotonic};
 use veritas_monitor::{ProcessTable, Sampler, SamplerError};
 
-/// Time between two scans of all processes: they cost most of what sampling
-/// costs and only serve to say what is to blame.
+/// Time between two rounds of what costs most and is needed least often: the
+/// scan of all processes (to say what is to blame), and the removal of cache
+/// entries that expired and that nobody asked for since.
 const BETWEEN_SCANS: Duration = Duration::from_secs(5);
 
 /// Reads the machine, remembers, and evaluates the alert rules.
@@ -42,6 +43,7 @@ impl Sampling {
             if let Err(error) = self.processes.scan(clock) {
                 tracing::debug!(%error, "the processes were not scanned");
             }
+            self.sources.caches.purge_expired();
             self.scanned_at = Some(now);
         }
 

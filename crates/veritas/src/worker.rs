@@ -127,7 +127,7 @@ mod tests {
         let health = Arc::new(Health::default());
         let clock = Arc::new(SystemClock::new());
         let worker =
-            Worker::start("job", clock, Arc::clone(&health), || Duration::from_secs(3_600), job).unwrap();
+            Worker::start("job", clock, Arc::clone(&health), || Duration::from_hours(1), job).unwrap();
         (worker, health)
     }
 

@@ -58,8 +58,7 @@ pub async fn start(data_dir: &Path, jwt_secret: &[u8]) -> anyhow::Result<Service
     // ------------------------------------------------------------------
 
     let pool = database().await?;
-    let router =
-        Router::new().route("/greetings/{id}", get(greeting)).with_state(pool).merge(veritas);
+    let router = Router::new().route("/greetings/{id}", get(greeting)).with_state(pool).merge(veritas);
     Ok(Service { router, engine })
 }
 
@@ -71,7 +70,10 @@ async fn database() -> anyhow::Result<SqlitePool> {
     Ok(pool)
 }
 
-async fn greeting(State(pool): State<SqlitePool>, Segment(id): Segment<i64>) -> Result<Json<String>, StatusCode> {
+async fn greeting(
+    State(pool): State<SqlitePool>,
+    Segment(id): Segment<i64>,
+) -> Result<Json<String>, StatusCode> {
     let name: Option<String> = sqlx::query_scalar("SELECT name FROM people WHERE id = ?")
         .bind(id)
         .fetch_optional(&pool)

@@ -130,7 +130,7 @@ struct FeedItem {
 }
 
 #[derive(Debug, Serialize)]
-struct Verdict {
+struct Tally {
     verdict: String,
     count: i64,
     mean_confidence: f64,
@@ -273,7 +273,7 @@ fn content_verification(body: &str) -> f64 {
 async fn verdicts(
     State(service): State<Service>,
     Segment(id): Segment<i64>,
-) -> Result<Json<Vec<Verdict>>, StatusCode> {
+) -> Result<Json<Vec<Tally>>, StatusCode> {
     let rows = service
         .with_connection("GET /content/{id}/verdicts", move |service, connection| {
             service.query(
@@ -281,7 +281,7 @@ async fn verdicts(
                 "analytics_query",
                 "SELECT verdict, count(*), avg(confidence) FROM verifications WHERE content_id = ?1 GROUP BY verdict",
                 &[Value::Integer(id)],
-                |row| Ok(Verdict { verdict: row.get(0)?, count: row.get(1)?, mean_confidence: row.get(2)? }),
+                |row| Ok(Tally { verdict: row.get(0)?, count: row.get(1)?, mean_confidence: row.get(2)? }),
             )
         })
         .await?;

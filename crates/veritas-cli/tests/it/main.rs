@@ -1,5 +1,7 @@
 //! The binary, run as people and scripts run it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bad_input;
 mod demo;
 mod process;

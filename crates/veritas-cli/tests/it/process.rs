@@ -11,7 +11,7 @@ use std::{
 use veritas_testkit::wait_for;
 
 /// Everything here is over long before; a hanging test is a failing one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The binary, with nothing of this shell's configuration.
 pub(crate) fn veritas(directory: &Path) -> Command {

@@ -1,5 +1,7 @@
 //! The example, run: its own routes, and what Veritas tells of them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use axum::{body::Body, http::Request};
 use http::StatusCode;
 use serde_json::{Value, json};
