@@ -6,7 +6,7 @@ use veritas_api::auth::Role;
 
 use crate::{
     client::{call, get},
-    world::{PROFILE, World},
+    world::{PROFILE, PROFILES, World},
 };
 
 /// One operation of the document with its sample.
@@ -104,6 +104,7 @@ fn may_be_unknown(path: &str) -> bool {
 
 #[tokio::test]
 async fn every_sample_of_the_document_is_answered_key_by_key() {
+    let _alone = PROFILES.lock().await;
     let world = World::busy();
     let router = world.router();
     let token = world.token(Role::Operator);
@@ -266,7 +267,7 @@ async fn reading_changes_nothing() {
     let world = World::busy();
     let router = world.router();
     let token = world.token(Role::Viewer);
-    for path in ["/cache/stats", "/db/stats", "/db/optimization", "/profiling/profiles", "/monitoring/alerts"]
+    for path in ["/cache/stats", "/db/stats", "/db/optimization", "/monitoring/system", "/monitoring/alerts"]
     {
         let first = get(&router, path, &token).await.json();
         let second = get(&router, path, &token).await.json();

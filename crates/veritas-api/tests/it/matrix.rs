@@ -8,7 +8,7 @@ use veritas_api::{Limits, auth::Role};
 use crate::{
     client::{Answer, send},
     tokens::{bad_tokens, world_and_forge},
-    world::{PROFILE, World},
+    world::{PROFILE, PROFILES, World},
 };
 
 /// One operation, ready to be asked.
@@ -104,6 +104,7 @@ async fn no_operation_answers_a_caller_without_an_accepted_token() {
 
 #[tokio::test]
 async fn each_role_may_do_what_it_may_and_no_more() {
+    let _alone = PROFILES.lock().await;
     for operation in operations() {
         for role in Role::ALL {
             let mut world = World::busy();

@@ -10,7 +10,7 @@ use veritas_api::auth::Role;
 use crate::{
     client::send,
     matrix::{ask, operations, wide},
-    world::World,
+    world::{PROFILES, World},
 };
 
 fn document() -> Value {
@@ -152,6 +152,7 @@ fn the_committed_document_is_the_one_that_is_served() {
 
 #[tokio::test]
 async fn every_described_operation_is_routed_and_every_other_method_is_not() {
+    let _alone = PROFILES.lock().await;
     let mut world = World::busy();
     world.limits = wide();
     let router = world.router();
@@ -252,6 +253,7 @@ fn conforms(value: &Value, schema: &Value, document: &Value, path: &str) -> Resu
 
 #[tokio::test]
 async fn answers_and_examples_are_what_the_document_says() {
+    let _alone = PROFILES.lock().await;
     let document = document();
     let described = described(&document);
     for mut world in [World::busy(), World::idle()] {

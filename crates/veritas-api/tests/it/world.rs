@@ -29,6 +29,9 @@ use veritas_testkit::{VirtualClock, wait_for};
 pub(crate) const PROFILE: &str = "content_verification_profile";
 static SITE: Site = Site::new(PROFILE, module_path!(), file!(), line!());
 
+/// Profiles are the process's, and some tests clear them: those take this one after another.
+pub(crate) static PROFILES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A reading of this machine with the use of its processors.
 static REAL: LazyLock<Reading> = LazyLock::new(|| {
     let clock = SystemClock::new();
