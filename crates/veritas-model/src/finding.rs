@@ -87,6 +87,13 @@ pub enum Cause {
         /// The plan as the database printed it.
         plan: String,
     },
+    /// The rows are found, and then sorted or grouped again at every call.
+    Sort {
+        /// The table whose rows are sorted.
+        table: String,
+        /// The plan as the database printed it.
+        plan: String,
+    },
     /// The same statement many times in one request.
     RepeatedStatement {
         /// The request (route template or job) that repeats it.

@@ -84,6 +84,13 @@ pub(crate) enum CauseBody {
         /// The plan as the database printed it.
         plan: String,
     },
+    /// The rows are found, and then sorted or grouped again at every call.
+    Sort {
+        /// The table whose rows are sorted.
+        table: String,
+        /// The plan as the database printed it.
+        plan: String,
+    },
     /// The same statement many times in one request.
     RepeatedStatement {
         /// The request that repeats it.
@@ -201,6 +208,7 @@ impl From<Cause> for CauseBody {
             Cause::SequentialScan { table, rows_read, rows_kept, plan } => {
                 Self::SequentialScan { table, rows_read, rows_kept, plan }
             }
+            Cause::Sort { table, plan } => Self::Sort { table, plan },
             Cause::RepeatedStatement { request, calls_per_request } => {
                 Self::RepeatedStatement { request, calls_per_request }
             }

@@ -1,10 +1,11 @@
 //! The narrator: live progress on a terminal, plain lines elsewhere, all on stderr.
 
-use std::{fmt::Write as _, io::IsTerminal, sync::Arc, time::Duration};
+use std::{io::IsTerminal, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use veritas::model::{
-    Change, Clock, Finding, LiveGain, MeasuredGain, Monotonic, ProposalRecord, ProposalState,
+    Change, Clock, Finding, LiveGain, MeasuredGain, Monotonic, Observation, ProposalRecord, ProposalState,
+    Provenance, Unit,
 };
 
 /// Tells people what happens while it happens.
@@ -55,22 +56,8 @@ impl Narrator {
                 finding.kind.as_str(),
                 finding.subject.name()
             ));
-            let mut evidence = String::new();
-            for observation in &finding.evidence {
-                let separator = if evidence.is_empty() { "" } else { ", " };
-                write!(
-                    evidence,
-                    "{separator}{} {}{}",
-                    observation.name.replace('_', " "),
-                    figure(observation.value),
-                    if observation.provenance == veritas::model::Provenance::Measured {
-                        String::new()
-                    } else {
-                        format!(" ({})", observation.provenance.as_str())
-                    }
-                )
-                .ok();
-            }
+            let evidence: Vec<_> = finding.evidence.iter().map(observed).collect();
+            let evidence = evidence.join(", ");
             self.print(&format!("            evidence  {evidence}"));
             if let Some(caller) = finding.callers.first() {
                 self.print(&format!("            from      {}:{}", caller.file, caller.line));
@@ -121,7 +108,7 @@ impl Narrator {
 pub(super) fn measured(gain: &MeasuredGain) -> String {
     let interval = gain.gain_interval;
     format!(
-        "measured  {} -> {} {} a call, {:.1} % less ({:.0} % interval {:.1} to {:.1} %), {} pairs, p = {:.1e}; {:.2} -> {:.2} ms",
+        "measured  {} -> {} {} a call, {:.2} % less ({:.0} % interval {:.2} to {:.2} %), {} pairs, p = {:.1e}; {:.2} -> {:.2} ms",
         figure(gain.before),
         figure(gain.after),
         gain.metric.as_str().replace('_', " "),
@@ -138,17 +125,38 @@ pub(super) fn measured(gain: &MeasuredGain) -> String {
 
 /// Writes a live gain's figures in one line.
 pub(super) fn watched(live: &LiveGain) -> String {
-    let (word, share) = if live.gain < 0.0 { ("more", -live.gain) } else { ("less", live.gain) };
+    // The interval is told in the direction of the figure, smaller end first.
+    let (word, sign) = if live.gain < 0.0 { ("more", -1.0) } else { ("less", 1.0) };
+    let ends = [live.gain_interval.low * sign, live.gain_interval.high * sign];
     format!(
-        "{:.1} % {word} {} in scope (interval {:.1} to {:.1} % less), {} calls before, {} after, watched {:.0} s",
-        share * 100.0,
+        "{:.1} % {word} {} in scope ({:.0} % interval {:.1} to {:.1} %), {} calls before, {} after, watched {:.0} s",
+        live.gain * sign * 100.0,
         live.metric.as_str().replace('_', " "),
-        live.gain_interval.low * 100.0,
-        live.gain_interval.high * 100.0,
+        live.gain_interval.confidence * 100.0,
+        ends[0].min(ends[1]) * 100.0,
+        ends[0].max(ends[1]) * 100.0,
         live.calls_before,
         live.calls_after,
         live.watched_seconds,
     )
+}
+
+/// Writes one figure of the evidence; where it is not measured, says so.
+fn observed(observation: &Observation) -> String {
+    let name = observation.name.replace('_', " ");
+    let (name, value) = match observation.unit {
+        Unit::Seconds => (name.replace("seconds", "time"), milliseconds(observation.value)),
+        Unit::Ratio => (name, format!("{:.0} %", observation.value * 100.0)),
+        _ => (name, figure(observation.value)),
+    };
+    match observation.provenance {
+        Provenance::Measured => format!("{name} {value}"),
+        other => format!("{name} {value} ({})", other.as_str()),
+    }
+}
+
+fn milliseconds(seconds: f64) -> String {
+    if seconds >= 1.0 { format!("{seconds:.1} s") } else { format!("{:.2} ms", seconds * 1e3) }
 }
 
 /// Writes a figure with as many digits as people read.

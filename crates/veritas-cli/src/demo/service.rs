@@ -258,9 +258,9 @@ async fn verification(
 /// Planted: depends on nothing but its text, is called with few texts, and is not cached.
 #[veritas::profile(name = "content_verification_profile", arguments)]
 fn content_verification(body: &str) -> f64 {
-    // A stand-in for a model: some hundred thousand multiplications over the text.
+    // A stand-in for a model: some million multiplications over the text.
     let mut state = 1_u64;
-    for _ in 0..400 {
+    for _ in 0..8_000 {
         for byte in body.bytes() {
             state = (state ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(13);
         }

@@ -197,8 +197,11 @@ impl<'a> Round<'a> {
             }
             match self.best_index(&access, weakness, &executable.sql, sample) {
                 Ok(definition) => {
-                    let reading = self.reading(&executable, parsed.verb, &access, statistics);
-                    let finding = self.finding(statistics, snapshot, &access, &definition, &plan, &reading);
+                    // A sort is not told by the rows that a scan steps over.
+                    let reading = (weakness != Weakness::Sort)
+                        .then(|| self.reading(&executable, parsed.verb, &access, statistics));
+                    let finding =
+                        self.finding(statistics, snapshot, &access, &definition, &plan, reading.as_ref());
                     return Ok((definition, finding));
                 }
                 Err(why) => reason = why,
@@ -310,7 +313,7 @@ impl<'a> Round<'a> {
         access: &Access,
         definition: &IndexDefinition,
         plan: &QueryPlan,
-        reading: &Reading,
+        reading: Option<&Reading>,
     ) -> Finding {
         let subject = Subject::Statement {
             name: statistics.name.clone(),
@@ -332,11 +335,14 @@ impl<'a> Round<'a> {
                 measured("mean_seconds", statistics.total_seconds / calls.max(1.0), Unit::Seconds),
                 measured("share_of_database_time", share, Unit::Ratio),
             ];
-            let rows = [("rows_read_per_call", reading.rows_read), ("rows_kept_per_call", reading.rows_kept)];
-            evidence.extend(rows.map(|(name, value)| Observation {
-                provenance: reading.provenance,
-                ..measured(name, value as f64, Unit::Rows)
-            }));
+            if let Some(reading) = reading {
+                let rows =
+                    [("rows_read_per_call", reading.rows_read), ("rows_kept_per_call", reading.rows_kept)];
+                evidence.extend(rows.map(|(name, value)| Observation {
+                    provenance: reading.provenance,
+                    ..measured(name, value as f64, Unit::Rows)
+                }));
+            }
             if let Some(steps) = statistics.vm_steps.mean() {
                 evidence.push(measured("vm_steps_per_call", steps, Unit::VmSteps));
             }
@@ -346,13 +352,29 @@ impl<'a> Round<'a> {
             id: Finding::identity(FindingKind::MissingIndex, &subject),
             kind: FindingKind::MissingIndex,
             subject,
-            cause: Cause::SequentialScan {
-                table: access.table.clone(),
-                rows_read: reading.rows_read,
-                rows_kept: reading.rows_kept,
-                plan: plan.text(),
+            cause: match reading {
+                Some(reading) => Cause::SequentialScan {
+                    table: access.table.clone(),
+                    rows_read: reading.rows_read,
+                    rows_kept: reading.rows_kept,
+                    plan: plan.text(),
+                },
+                None => Cause::Sort { table: access.table.clone(), plan: plan.text() },
             },
-            recommendation: format!("Create an index on {}.", shown(definition)),
+            recommendation: match reading {
+                Some(reading) => format!(
+                    "Create an index on {}: a call reads {} rows of {} to keep {}",
+                    shown(definition),
+                    reading.rows_read,
+                    access.table,
+                    reading.rows_kept
+                ),
+                None => format!(
+                    "Create an index on {}: every call sorts the rows of {} that it finds",
+                    shown(definition),
+                    access.table
+                ),
+            },
             impact: Impact::of_time_share(share),
             evidence,
             callers: statistics.callers.iter().map(|caller| caller.caller.clone()).collect(),

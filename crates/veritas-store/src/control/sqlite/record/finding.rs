@@ -34,6 +34,7 @@ enum SubjectRecord {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum CauseRecord {
     SequentialScan { table: String, rows_read: u64, rows_kept: u64, plan: String },
+    Sort { table: String, plan: String },
     RepeatedStatement { request: String, calls_per_request: Number },
     UnboundedResult { rows_per_call: Number },
     RepeatedComputation { calls: u64, distinct_arguments: u64 },
@@ -145,6 +146,7 @@ impl From<&Cause> for CauseRecord {
             Cause::SequentialScan { table, rows_read, rows_kept, plan } => {
                 Self::SequentialScan { table, rows_read, rows_kept, plan }
             }
+            Cause::Sort { table, plan } => Self::Sort { table, plan },
             Cause::RepeatedStatement { request, calls_per_request } => {
                 Self::RepeatedStatement { request, calls_per_request: calls_per_request.into() }
             }
@@ -165,6 +167,7 @@ impl From<CauseRecord> for Cause {
             CauseRecord::SequentialScan { table, rows_read, rows_kept, plan } => {
                 Self::SequentialScan { table, rows_read, rows_kept, plan }
             }
+            CauseRecord::Sort { table, plan } => Self::Sort { table, plan },
             CauseRecord::RepeatedStatement { request, calls_per_request } => {
                 Self::RepeatedStatement { request, calls_per_request: calls_per_request.into() }
             }
