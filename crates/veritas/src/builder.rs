@@ -173,9 +173,8 @@ impl EngineBuilder {
             .map_err(|source| StartError::Alerts { source })?
             .with_health(Arc::clone(&health));
         let recorder = Arc::new(Recorder::new(self.recorder, Arc::clone(&clock)));
-        let optimizer =
-            Optimizer::new(Arc::clone(storage.control()), Arc::clone(&clock), self.optimizer)
-                .with_health(Arc::clone(&health));
+        let optimizer = Optimizer::new(Arc::clone(storage.control()), Arc::clone(&clock), self.optimizer)
+            .with_health(Arc::clone(&health));
         let optimizer = Arc::new(optimizer);
         let advisors = register_targets(&self.targets, &recorder, &optimizer, &storage, &clock, &health);
         optimizer.recover().map_err(|source| StartError::Recover { source })?;

@@ -22,7 +22,7 @@ fn a_second_server_on_one_directory_stops_and_says_who_has_it() {
     let directory = data_dir();
     let _first = Server::start(directory.path(), &[]);
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"];
-    check(directory.path(), &arguments, 4, &["error: ", "pid ", "hint: "]);
+    check(directory.path(), &arguments, 4, &["error: ", "in use by process ", "hint: "]);
 }
 
 #[test]

@@ -38,6 +38,9 @@ impl Server {
         let mut child = veritas(directory)
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"])
             .args(extra)
+            // Tests wait for values by asking again and again.
+            .env("VERITAS_LIMITS_REQUESTS_PER_SECOND", "100000")
+            .env("VERITAS_LIMITS_BURST", "100000")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -50,7 +50,7 @@ async fn the_service_answers_and_veritas_tells_of_it() {
 
     let (status, profiles) = get(router, &format!("{api}/profiling/profiles"), Some(&token)).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(profiles["greet"]["details"]["calls"], json!(3), "{profiles}");
+    assert_eq!(profiles["greet"]["details"]["count"], json!(3), "{profiles}");
 
     let (status, recommendations) = get(router, &format!("{api}/db/optimization"), Some(&token)).await;
     assert_eq!(status, StatusCode::OK);
