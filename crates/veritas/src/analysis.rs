@@ -14,15 +14,28 @@ pub(crate) type Advisor =
 pub(crate) struct Analysis {
     sources: Arc<Sources>,
     advisors: Vec<Advisor>,
+    #[cfg(feature = "tracing")]
+    visibility: crate::visibility::Watch,
 }
 
 impl Analysis {
-    pub(crate) fn new(sources: Arc<Sources>, advisors: Vec<Advisor>) -> Self {
-        Self { sources, advisors }
+    pub(crate) fn new(
+        sources: Arc<Sources>,
+        advisors: Vec<Advisor>,
+        #[cfg(feature = "tracing")] visibility: crate::visibility::Watch,
+    ) -> Self {
+        Self {
+            sources,
+            advisors,
+            #[cfg(feature = "tracing")]
+            visibility,
+        }
     }
 
     /// Looks for findings, then does one bounded unit of optimization.
     pub(crate) fn step(&mut self) {
+        #[cfg(feature = "tracing")]
+        self.visibility.look(&self.sources.database, &self.sources.health);
         let now = self.sources.clock.now();
         let mut findings = self.sources.database.findings(now);
         findings.extend(veritas_profile::findings(now, &veritas_profile::profiles()));

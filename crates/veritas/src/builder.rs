@@ -6,7 +6,7 @@ use veritas_alert::Alerts;
 use veritas_api::Sources;
 use veritas_cache::{CacheOptions, Caches};
 use veritas_database::{Recorder, RecorderOptions};
-use veritas_model::{AlertRule, Clock, Health, SystemClock};
+use veritas_model::{AlertRule, Clock, Condition, Health, SystemClock};
 use veritas_monitor::{Monitor, Sampler, SamplerOptions};
 use veritas_optimize::{Optimizer, OptimizerOptions};
 use veritas_store::{History, HistoryOptions};
@@ -202,12 +202,27 @@ impl EngineBuilder {
             move || sampling.tick(),
         )
         .map_err(|source| StartError::Thread { name: "sampler", source })?;
-        let mut analysis = Analysis::new(Arc::clone(&sources), advisors);
+        #[cfg(feature = "tracing")]
+        let layer_taken = crate::visibility::LayerTaken::default();
+        let mut analysis = Analysis::new(
+            Arc::clone(&sources),
+            advisors,
+            #[cfg(feature = "tracing")]
+            crate::visibility::Watch::new(layer_taken.clone()),
+        );
         let analysis_interval = self.analysis_interval;
         let optimizer =
             Worker::start("optimizer", clock, health, move || analysis_interval, move || analysis.step())
                 .map_err(|source| StartError::Thread { name: "optimizer", source })?;
-        Ok(Engine::assemble(sources, storage, sampler, optimizer))
+        sources.health.set("engine", Condition::Ready);
+        Ok(Engine {
+            sampler,
+            optimizer,
+            sources,
+            storage,
+            #[cfg(feature = "tracing")]
+            layer_taken,
+        })
     }
 }
 

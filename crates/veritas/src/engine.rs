@@ -17,25 +17,18 @@ use crate::{EngineBuilder, storage::Storage, worker::Worker};
 #[derive(Debug)]
 pub struct Engine {
     // Dropped in this order: nobody writes any more when the directory is released.
-    sampler: Worker,
-    optimizer: Worker,
-    sources: Arc<Sources>,
-    storage: Storage,
+    pub(crate) sampler: Worker,
+    pub(crate) optimizer: Worker,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) storage: Storage,
+    #[cfg(feature = "tracing")]
+    pub(crate) layer_taken: crate::visibility::LayerTaken,
 }
 
 impl Engine {
     /// Returns a builder with every option at its default.
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
-    }
-
-    pub(crate) fn assemble(
-        sources: Arc<Sources>,
-        storage: Storage,
-        sampler: Worker,
-        optimizer: Worker,
-    ) -> Self {
-        Self { sampler, optimizer, sources, storage }
     }
 
     /// Returns the caches; open namespaces on them.
@@ -84,11 +77,13 @@ impl Engine {
         veritas_api::router(Arc::clone(&self.sources), authenticator, veritas_api::Limits::default())
     }
 
-    /// Returns a layer for `tracing_subscriber` that records sqlx's statements.
-    /// What the application's filters hide from it is said in the log and in
-    /// the [health](Self::health) at the first statement that it could not see.
+    /// Returns a layer for `tracing_subscriber` that records sqlx's statements;
+    /// give it its own filter with `.filtered()`. What the application's filters
+    /// hide from it is said within one turn of the analysis: in the log, and in
+    /// the [health](Self::health) as `sqlx`.
     #[cfg(feature = "tracing")]
     pub fn tracing_layer(&self) -> veritas_database::SqlxLayer {
+        self.layer_taken.set();
         self.sources.database.tracing_layer()
     }
 

@@ -40,6 +40,8 @@ mod sampling;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod storage;
+#[cfg(feature = "tracing")]
+mod visibility;
 mod worker;
 
 pub use builder::EngineBuilder;

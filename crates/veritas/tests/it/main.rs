@@ -7,3 +7,5 @@ mod embedding;
 mod persistence;
 #[cfg(feature = "persist")]
 mod recovery;
+#[cfg(feature = "tracing")]
+mod visibility;
