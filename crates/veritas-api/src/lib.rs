@@ -40,6 +40,7 @@
 pub mod address;
 pub mod auth;
 pub mod counters;
+pub mod document;
 pub mod limits;
 pub mod problem;
 pub mod serve;

@@ -222,7 +222,7 @@ impl From<Cause> for CauseBody {
 }
 
 impl FindingBody {
-    fn of(finding: Finding, answers: &HashMap<FindingId, ProposalId>) -> Self {
+    pub(crate) fn of(finding: Finding, answers: &HashMap<FindingId, ProposalId>) -> Self {
         Self {
             proposal_id: answers.get(&finding.id).map(ToString::to_string),
             id: finding.id.to_string(),

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::atomic::Ordering};
 
 use serde_json::{Value, json};
-use veritas::model::{Change, Finding, Interval, LiveGain, MeasuredGain};
+use veritas::api::document;
 
 use super::{load::Load, narrator, story::Story};
 
@@ -75,6 +75,7 @@ impl Report {
     }
 
     fn json(&self) -> Value {
+        let changes = [&self.story.kept, &self.story.reverted].map(|change| document::change(change.clone()));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "seed": self.seed,
@@ -82,82 +83,9 @@ impl Report {
             "dataset_seconds": self.dataset_seconds,
             "first_finding_seconds": self.story.first_finding_seconds,
             "total_seconds": self.total_seconds,
-            "findings": self.story.findings.iter().map(finding).collect::<Vec<_>>(),
-            "changes": [change(&self.story.kept), change(&self.story.reverted)],
+            "findings": self.story.findings.iter().cloned().map(document::finding).collect::<Vec<_>>(),
+            "changes": changes,
             "load": { "answered": self.answered, "failed": self.failed, "shed": self.shed },
         })
     }
-}
-
-fn finding(finding: &Finding) -> Value {
-    let evidence: serde_json::Map<_, _> = finding
-        .evidence
-        .iter()
-        .map(|observation| {
-            let figure = json!({
-                "value": observation.value,
-                "unit": observation.unit.as_str(),
-                "provenance": observation.provenance.as_str(),
-            });
-            (observation.name.clone(), figure)
-        })
-        .collect();
-    let callers: Vec<_> =
-        finding.callers.iter().map(|caller| format!("{}:{}", caller.file, caller.line)).collect();
-    json!({
-        "id": finding.id.as_str(),
-        "kind": finding.kind.as_str(),
-        "subject": finding.subject.name(),
-        "impact": finding.impact.as_str(),
-        "recommendation": finding.recommendation,
-        "evidence": evidence,
-        "callers": callers,
-    })
-}
-
-fn change(change: &Change) -> Value {
-    json!({
-        "id": change.id.as_str(),
-        "kind": change.kind.as_str(),
-        "summary": change.summary,
-        "state": change.state.as_str(),
-        "reason": change.reason,
-        "forward": change.plan.forward,
-        "inverse": change.plan.inverse,
-        "predicted": predicted(&change.predicted),
-        "live": change.live.as_ref().map(live),
-    })
-}
-
-fn predicted(gain: &MeasuredGain) -> Value {
-    json!({
-        "metric": gain.metric.as_str(),
-        "pairs": gain.pairs,
-        "before": gain.before,
-        "after": gain.after,
-        "gain": gain.gain,
-        "gain_interval": interval(gain.gain_interval),
-        "p_value": gain.p_value,
-        "seconds_before": gain.seconds_before,
-        "seconds_after": gain.seconds_after,
-        "results_equal": gain.results_equal,
-        "method": gain.method,
-    })
-}
-
-fn live(gain: &LiveGain) -> Value {
-    json!({
-        "outcome": gain.outcome.as_str(),
-        "metric": gain.metric.as_str(),
-        "calls_before": gain.calls_before,
-        "calls_after": gain.calls_after,
-        "gain": gain.gain,
-        "gain_interval": interval(gain.gain_interval),
-        "seconds_saved_per_call": gain.seconds_saved_per_call,
-        "watched_seconds": gain.watched_seconds,
-    })
-}
-
-fn interval(interval: Interval) -> Value {
-    json!({ "low": interval.low, "high": interval.high, "confidence": interval.confidence })
 }

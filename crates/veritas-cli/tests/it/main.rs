@@ -5,5 +5,6 @@
 mod bad_input;
 mod demo;
 mod process;
+mod proofs;
 mod reference;
 mod serve;
