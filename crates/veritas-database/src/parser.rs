@@ -9,7 +9,7 @@ use sqlparser::{
 
 /// Brackets nested deeper are not parsed: in an unoptimized build a level of
 /// them takes more than 80 KiB of stack.
-const DEEPEST: u32 = 8;
+pub(crate) const DEEPEST: u32 = 8;
 /// Levels of recursion that the parser may use; brackets are not its only way down.
 const RECURSION: usize = 16;
 

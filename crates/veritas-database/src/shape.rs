@@ -284,6 +284,7 @@ pub(crate) fn is_among(table: &str, wanted: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parser::DEEPEST;
     use crate::fingerprint::normalize;
 
     fn shape(sql: &str) -> Shape {
@@ -386,7 +387,7 @@ mod tests {
             ),
             ("select - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - ", "a", " from t"),
         ] {
-            for depth in [DEEPEST_PARSED, DEEPEST_PARSED + 1, 500] {
+            for depth in [DEEPEST, DEEPEST + 1, 500] {
                 let depth = depth as usize;
                 let text = format!("{before}{}{inner}{}{after}", "(".repeat(depth), ")".repeat(depth));
                 let start = veritas_model::Clock::monotonic(&clock);
