@@ -12,6 +12,9 @@ use crate::parser;
 
 /// Longer statements are not looked at: parsing one must stay far below a millisecond.
 const LONGEST: usize = 16 * 1024;
+/// Operators beyond which a statement is not looked at: `a OR b OR c …` nests one level
+/// deeper with each, and a level takes up to 1 KiB of stack in an unoptimized build.
+const MOST_LINKS: usize = 1_024;
 
 /// What a statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +61,9 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, Unsuitable> {
     if sql.contains('\0') {
         return Err(Unsuitable::Malformed);
     }
+    if links(sql) > MOST_LINKS {
+        return Err(Unsuitable::TooDeep);
+    }
     let mut statements = parser::parse(&SQLiteDialect {}, sql).map_err(|error| match error {
         ParserError::RecursionLimitExceeded => Unsuitable::TooDeep,
         ParserError::TokenizerError(_) | ParserError::ParserError(_) => Unsuitable::Malformed,
@@ -76,6 +82,42 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, Unsuitable> {
         return Err(Unsuitable::OtherKind);
     }
     Ok(Statement { verb, tree })
+}
+
+/// Counts what may be an operator between two operands or after one. What stands in
+/// strings counts too, which errs on the side of not parsing.
+fn links(sql: &str) -> usize {
+    const WORDS: [&str; 20] = [
+        "and",
+        "or",
+        "xor",
+        "is",
+        "isnull",
+        "notnull",
+        "not",
+        "in",
+        "between",
+        "like",
+        "ilike",
+        "glob",
+        "regexp",
+        "rlike",
+        "match",
+        "collate",
+        "div",
+        "union",
+        "except",
+        "intersect",
+    ];
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let is_operator = |letter: &char| {
+        !is_word(*letter)
+            && !letter.is_whitespace()
+            && !matches!(letter, ',' | '.' | '(' | ')' | '\'' | '"' | '`' | '?')
+    };
+    let words = sql.split(|letter| !is_word(letter));
+    sql.chars().filter(is_operator).count()
+        + words.filter(|word| WORDS.iter().any(|operator| operator.eq_ignore_ascii_case(word))).count()
 }
 
 /// Stops at a query whose body changes data (`WITH x AS (…) DELETE …`).
@@ -135,5 +177,30 @@ mod tests {
         check("SELECT 'a\0b'", &Err(Unsuitable::Malformed));
         check(&format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), &Err(Unsuitable::TooDeep));
         check(&format!("SELECT '{}'", "x".repeat(LONGEST)), &Err(Unsuitable::TooLong));
+    }
+
+    #[test]
+    fn long_chains_are_read_on_a_small_stack() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t(a INT, b INT)").unwrap();
+        let schema = crate::sqlite::schema::Schema::read(&connection).unwrap();
+        for (before, link) in [
+            ("SELECT 1 FROM t WHERE a=1", " OR a=1"),
+            ("SELECT 1 FROM t WHERE a=1", " AND b=?"),
+            ("SELECT 1 FROM t WHERE a=1", "+1"),
+            ("SELECT 1 FROM t WHERE a=1", " IS NULL"),
+            ("SELECT 1 FROM t WHERE a=1", "->1"),
+            ("SELECT a FROM t", " UNION SELECT a FROM t"),
+            ("SELECT 1 FROM t", " JOIN t"),
+        ] {
+            let most = (LONGEST - before.len()) / link.len();
+            for links in [100, MOST_LINKS.min(most), most] {
+                let sql = format!("{before}{}", link.repeat(links));
+                match parse(&sql) {
+                    Ok(statement) => drop(crate::sqlite::access::accesses(&statement.tree, &schema)),
+                    Err(why) => assert!(why == Unsuitable::TooDeep && links > 100, "{link} {links}: {why}"),
+                }
+            }
+        }
     }
 }
