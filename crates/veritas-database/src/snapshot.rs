@@ -1,6 +1,6 @@
 //! Snapshots: what the recorder knows at one moment, as plain values.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use veritas_model::{Caller, Fingerprint, Moments, Timestamp};
 use veritas_statistics::Histogram;
@@ -40,8 +40,9 @@ impl StatementSnapshot {
     }
 }
 
-/// What is known of one statement under one label (or under none).
-#[derive(Debug, Clone)]
+/// What is known of one statement under one label (or under none). `Debug` leaves out
+/// the samples, which hold literals.
+#[derive(Clone)]
 pub struct StatementStatistics {
     /// The label, else the fingerprint as text, else `other`.
     pub name: String,
@@ -85,6 +86,26 @@ pub struct StatementStatistics {
     pub sample_sql: Option<Arc<str>>,
     /// How requests repeat it.
     pub repetitions: Vec<RequestRepetitions>,
+}
+
+impl fmt::Debug for StatementStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatementStatistics")
+            .field("name", &self.name)
+            .field("fingerprint", &self.fingerprint)
+            .field("normalized", &self.normalized)
+            .field("tables", &self.tables)
+            .field("calls", &self.calls)
+            .field("errors", &self.errors)
+            .field("rows_returned", &self.rows_returned)
+            .field("rows_affected", &self.rows_affected)
+            .field("seconds", &self.seconds)
+            .field("vm_steps", &self.vm_steps)
+            .field("callers", &self.callers)
+            .field("samples", &self.sample_parameters.len())
+            .field("repetitions", &self.repetitions)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How often a statement was called from one place.

@@ -1,6 +1,6 @@
 //! The guard around one execution of a statement.
 
-use std::panic::Location;
+use std::{fmt, panic::Location};
 
 use veritas_model::Monotonic;
 
@@ -35,8 +35,8 @@ impl Recorder {
 }
 
 /// A statement that is running. Dropped without [`Self::finish`] it counts as
-/// failed: an error that was returned early, a cancelled future, a panic.
-#[derive(Debug)]
+/// failed: an error that was returned early, a cancelled future, a panic. `Debug`
+/// leaves out the text and the values.
 #[must_use = "a call that is dropped at once counts as failed"]
 pub struct StatementCall<'a> {
     recorder: &'a Recorder,
@@ -103,6 +103,16 @@ impl<'a> StatementCall<'a> {
             caller: Some(self.caller),
             parameters: self.parameters,
         });
+    }
+}
+
+impl fmt::Debug for StatementCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatementCall")
+            .field("label", &self.label)
+            .field("caller", &self.caller)
+            .field("parameters", &self.parameters.len())
+            .finish_non_exhaustive()
     }
 }
 

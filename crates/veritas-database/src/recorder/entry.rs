@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
         atomic::{AtomicUsize, Ordering},
@@ -34,7 +35,6 @@ const SAMPLE_EVERY: u64 = 1024;
 const REQUESTS: usize = 16;
 
 /// One statement under one label.
-#[derive(Debug)]
 pub(crate) struct Entry {
     name: Box<str>,
     label: Option<Box<str>>,
@@ -47,7 +47,7 @@ pub(crate) struct Entry {
     requests: Mutex<Vec<RequestRepetitions>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Counters {
     calls: u64,
     errors: u64,
@@ -59,6 +59,16 @@ struct Counters {
     nanoseconds: Histogram,
     callers: Vec<CallerCount>,
     samples: Vec<Vec<Value>>,
+}
+
+/// Without the samples: what is logged holds no literals.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("name", &self.name)
+            .field("fingerprint", &self.statement.fingerprint)
+            .finish_non_exhaustive()
+    }
 }
 
 thread_local! {

@@ -1,6 +1,6 @@
 //! One execution of a statement, as a source of statements reports it.
 
-use std::{panic::Location, time::Duration};
+use std::{fmt, panic::Location, time::Duration};
 
 use veritas_model::Caller;
 
@@ -36,8 +36,8 @@ impl From<CallSite<'_>> for Caller {
     }
 }
 
-/// One execution of a statement.
-#[derive(Debug, Clone, Copy)]
+/// One execution of a statement. `Debug` leaves out the text and the values.
+#[derive(Clone, Copy)]
 pub struct Execution<'a> {
     /// The text, as it was sent.
     pub sql: &'a str,
@@ -92,5 +92,20 @@ impl<'a> Execution<'a> {
             });
         }
         Some(hash)
+    }
+}
+
+impl fmt::Debug for Execution<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Execution")
+            .field("label", &self.label)
+            .field("elapsed", &self.elapsed)
+            .field("rows_returned", &self.rows_returned)
+            .field("rows_affected", &self.rows_affected)
+            .field("vm_steps", &self.vm_steps)
+            .field("error", &self.error)
+            .field("caller", &self.caller)
+            .field("parameters", &self.parameters.len())
+            .finish_non_exhaustive()
     }
 }
