@@ -54,7 +54,9 @@ struct Shard {
 impl RateLimiter {
     /// Makes a limiter that tracks about `keys` keys.
     pub(crate) fn new(rate: Rate, keys: usize) -> Self {
-        let cost = 1_000_000_000 / u64::from(rate.per_second.get());
+        // A request that costs nothing would leave no burst either, and of two requests at
+        // the same time the one whose clock was read first would be refused.
+        let cost = (1_000_000_000 / u64::from(rate.per_second.get())).max(1);
         Self {
             cost,
             burst: cost.saturating_mul(u64::from(rate.burst.get())),
@@ -144,6 +146,19 @@ mod tests {
         clock.advance(Duration::from_millis(1));
         assert!(limiter.charge("ann", clock.monotonic()).admitted);
         assert!(!limiter.charge("ann", clock.monotonic()).admitted);
+    }
+
+    #[test]
+    fn a_rate_without_bound_refuses_nobody() {
+        let limiter = limiter(u32::MAX, u32::MAX, 100);
+        let early = VirtualClock::new();
+        let late = VirtualClock::new();
+        late.advance(Duration::from_millis(1));
+        // Clocks are read before the table is locked, so that requests overtake each other.
+        for _ in 0..100 {
+            assert!(limiter.charge("ann", late.monotonic()).admitted);
+            assert!(limiter.charge("ann", early.monotonic()).admitted);
+        }
     }
 
     #[test]
