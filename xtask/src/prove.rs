@@ -1,7 +1,7 @@
 //! `cargo xtask prove`: long proofs, and the benchmarks.
 //!
-//! A proof is an example named `prove_NAME` of any crate: it prints its figures and
-//! exits with an error when they do not hold.
+//! A proof is an example named `prove_NAME` of any crate, or a hidden command of the
+//! binary: it prints its figures and exits with an error when they do not hold.
 
 use std::process::Command;
 
@@ -15,8 +15,14 @@ use crate::{
 };
 
 /// Proofs that are no examples.
-const BUILT_IN: &[(&str, &str)] =
-    &[("schemathesis", "300 made-up requests for each operation of the served binary")];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("schemathesis", "300 made-up requests for each operation of the served binary"),
+    ("live-verdicts", "200 changes that do nothing and 20 harmful ones, on the demo's live load"),
+    ("kill", "kill -9 of the demo's service at 100 random moments: nothing acknowledged is lost"),
+];
+
+/// Those of them that are commands of the binary.
+const OF_THE_BINARY: &[&str] = &["live-verdicts", "kill"];
 
 /// Prints the names of the proofs.
 pub(crate) fn list() -> anyhow::Result<()> {
@@ -38,6 +44,11 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let examples = arguments.first().map_or(Ok(schemathesis::LONG.examples), |number| number.parse());
         let examples = examples.context("the argument is the number of requests for each operation")?;
         return schemathesis::run(schemathesis::Extent { examples, ..schemathesis::LONG });
+    }
+    if OF_THE_BINARY.contains(&name) {
+        steps::run(&mut cargo(["build", "--release", "--package", "veritas-cli"]))?;
+        let binary = workspace::target().join("release/veritas");
+        return steps::run(Command::new(binary).args(["prove", name]).args(arguments));
     }
     let proofs = proofs(&metadata(workspace::root())?);
     let Some(proof) = proofs.iter().find(|proof| proof.name == name) else {

@@ -31,6 +31,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  veritas demo\n  veritas demo --once --json > report.json\n\nNeeds nothing but this binary; everything it writes goes to a temporary directory."
     )]
     Demo(DemoArguments),
+    /// Repeat what the demo shows, count, and fail when it does not hold (for `cargo xtask prove`).
+    #[command(subcommand, hide = true)]
+    Prove(ProveCommand),
     /// Make and withdraw access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -96,6 +99,73 @@ pub(crate) struct DemoArguments {
     /// Seed of the load: the same seed plays the same requests.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+/// `veritas prove`: proofs on the demo's stage.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProveCommand {
+    /// Changes that do nothing must stay, the planted harmful one must go, on the demo's live load.
+    #[command(after_help = "Example:\n  veritas prove live-verdicts --no-ops 200 --harmful 20")]
+    LiveVerdicts(VerdictArguments),
+    /// Kill the demo's service at random moments: what it acknowledged must be there after a restart.
+    #[command(after_help = "Example:\n  veritas prove kill --rounds 100")]
+    Kill(KillArguments),
+    /// Run the demo's service, engine and load without its story until stdin ends: what `kill` kills.
+    Stage(StageArguments),
+}
+
+/// `veritas prove live-verdicts`.
+#[derive(Debug, Args)]
+pub(crate) struct VerdictArguments {
+    /// How many changes that do nothing are made.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) no_ops: u32,
+    /// How many times the planted harmful change is made.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) harmful: u32,
+    /// How long each change that does nothing is watched while it is fresh, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub(crate) window: u32,
+    /// How long each change that does nothing is watched once it is kept, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) regression: u32,
+    /// Seed of the dataset and the loads.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `veritas prove kill`.
+#[derive(Debug, Args)]
+pub(crate) struct KillArguments {
+    /// How many times the service is killed.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) rounds: u32,
+    /// Seed of the moments, the dataset and the load.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Keep the files here instead of in a temporary directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `veritas prove stage`.
+#[derive(Debug, Args)]
+pub(crate) struct StageArguments {
+    /// Where its files are.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Seed of the dataset, the load and the offered changes.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Measure the proposals of the advisor, as the demo does.
+    #[arg(long)]
+    pub(crate) measure: bool,
 }
 
 /// `veritas token`.

@@ -2,11 +2,14 @@
 //! with the engine inside.
 
 mod dataset;
+mod kills;
 mod load;
 mod narrator;
+mod proportion;
 mod report;
 mod service;
 mod story;
+mod trials;
 
 use std::{
     net::SocketAddr,
@@ -28,21 +31,43 @@ use veritas::{
     optimize::OptimizerOptions,
 };
 
-use crate::{arguments::DemoArguments, failure::Failure, serve, signals};
+use crate::{
+    arguments::{DemoArguments, ProveCommand},
+    failure::Failure,
+    serve, signals,
+};
 
 use load::{Load, Mix};
 use narrator::Narrator;
 use report::Report;
 use service::Service;
 
+/// The file of the demo's database in its place.
+const DATABASE: &str = "demo.db";
+/// The name of the demo's database among the engine's targets.
+const TARGET: &str = "demo";
+
 /// Runs `veritas demo`.
 pub(crate) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
+    block_on(play(arguments))
+}
+
+/// Runs `veritas prove …`: what the demo shows once, many times, and counted.
+pub(crate) fn prove(command: &ProveCommand) -> Result<(), Failure> {
+    match command {
+        ProveCommand::LiveVerdicts(arguments) => block_on(trials::run(arguments)),
+        ProveCommand::Kill(arguments) => block_on(kills::run(arguments)),
+        ProveCommand::Stage(arguments) => block_on(kills::stage(arguments)),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let done = runtime.block_on(play(arguments));
+    let done = runtime.block_on(work);
     // A request that is being worked on is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(2));
     done
@@ -56,7 +81,7 @@ async fn play(arguments: &DemoArguments) -> Result<(), Failure> {
     let bound = serve::bind(arguments.listen).await?;
     let mut stop = std::pin::pin!(stop);
     let stage = tokio::select! {
-        stage = Stage::build(arguments, &place, bound, &clock, &narrator) => stage?,
+        stage = Stage::build(Setting::demo(arguments.seed), &place.path, bound, &clock, &narrator) => stage?,
         () = &mut stop => return Ok(()),
     };
     let told = tokio::select! {
@@ -116,6 +141,42 @@ impl Place {
     }
 }
 
+/// What a stage is built with.
+#[derive(Debug, Clone)]
+struct Setting {
+    /// Seed of the dataset and of the load.
+    seed: u64,
+    /// The folder of the engine's data in the stage's place.
+    data: String,
+    optimizer: OptimizerOptions,
+    analysis_interval: Duration,
+    sampling_interval: Duration,
+    limits: Limits,
+}
+
+impl Setting {
+    /// The demo's own.
+    fn demo(seed: u64) -> Self {
+        let optimizer = OptimizerOptions {
+            modes: [(ChangeKind::IndexCreate, Mode::Approve)].into(),
+            baseline_window: Duration::from_secs(10),
+            watch_window: Duration::from_secs(12),
+            watch_looks: 6,
+            regression_watch: Duration::from_mins(1),
+            regression_looks: 20,
+            ..OptimizerOptions::default()
+        };
+        Self {
+            seed,
+            data: "veritas".to_owned(),
+            optimizer,
+            analysis_interval: Duration::from_secs(1),
+            sampling_interval: Duration::from_secs(1),
+            limits: Limits::loopback(),
+        }
+    }
+}
+
 /// The running service, engine and load.
 struct Stage {
     engine: Arc<Engine>,
@@ -130,15 +191,16 @@ struct Stage {
 
 impl Stage {
     async fn build(
-        arguments: &DemoArguments,
-        place: &Place,
+        setting: Setting,
+        place: &Path,
         bound: Bound,
         clock: &Arc<dyn Clock>,
         narrator: &Narrator,
     ) -> Result<Self, Failure> {
-        let database = place.path.join("demo.db");
-        let dataset_seconds = build_dataset(&database, arguments.seed, narrator).await?;
-        let engine = Arc::new(start_engine(&place.path, &database, clock)?);
+        let Setting { seed, limits, .. } = setting.clone();
+        let database = place.join(DATABASE);
+        let dataset_seconds = build_dataset(&database, seed, narrator).await?;
+        let engine = Arc::new(start_engine(setting, place, &database, clock)?);
         let keys_path = engine.data_dir().context("the demo has a data directory")?.keys_path();
         let load_keys =
             || KeySet::load_or_create(&keys_path, &**clock).context("failed to make a signing key");
@@ -151,7 +213,7 @@ impl Stage {
             Arc::clone(clock),
         ));
 
-        let api = api::server(Arc::clone(engine.sources()), authenticator, Limits::loopback());
+        let api = api::server(Arc::clone(engine.sources()), authenticator, limits);
         let service = Service::open(&database, &engine).context("failed to open the demo's database")?;
         let address = bound.address;
         let (stop_serving, stopped) = oneshot::channel();
@@ -170,12 +232,12 @@ impl Stage {
         narrator.say(&format!(
             "look on with: curl -H 'Authorization: Bearer {token}' http://{address}/api/v1/performance/findings"
         ));
-        let load = Load::start(address, Mix::READS, arguments.seed);
+        let load = Load::start(address, Mix::READS, seed);
         narrator.say(&format!(
             "load: {:.0} requests a second at the demo's service, over HTTP",
             Mix::READS.requests_per_second()
         ));
-        Ok(Self { engine, load, address, keys, dataset_seconds, seed: arguments.seed, stop_serving, serving })
+        Ok(Self { engine, load, address, keys, dataset_seconds, seed, stop_serving, serving })
     }
 
     async fn tell(&self, narrator: &Narrator) -> anyhow::Result<Report> {
@@ -216,12 +278,22 @@ async fn build_dataset(path: &Path, seed: u64, narrator: &Narrator) -> anyhow::R
         return Ok(0.0);
     }
     let (progress, mut heard) = tokio::sync::watch::channel(0.0_f64);
-    let at = path.to_owned();
-    let building = tokio::task::spawn_blocking(move || {
-        dataset::build(&at, seed, |share| {
+    let (at, unfinished) = (path.to_owned(), path.with_extension("unfinished"));
+    let building = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
+        // What an interrupted run left is half a database: it never gets the real name.
+        for suffix in ["", "-wal", "-shm"] {
+            let mut left = unfinished.clone().into_os_string();
+            left.push(suffix);
+            match std::fs::remove_file(&left) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        dataset::build(&unfinished, seed, |share| {
             // Nobody listening is no reason to stop.
             progress.send(share).ok();
-        })
+        })?;
+        Ok(std::fs::rename(&unfinished, &at)?)
     });
     while heard.changed().await.is_ok() {
         let share = *heard.borrow();
@@ -237,22 +309,19 @@ async fn build_dataset(path: &Path, seed: u64, narrator: &Narrator) -> anyhow::R
     Ok(seconds)
 }
 
-fn start_engine(place: &Path, database: &Path, clock: &Arc<dyn Clock>) -> Result<Engine, Failure> {
-    let options = OptimizerOptions {
-        modes: [(ChangeKind::IndexCreate, Mode::Approve)].into(),
-        baseline_window: Duration::from_secs(10),
-        watch_window: Duration::from_secs(12),
-        watch_looks: 6,
-        regression_watch: Duration::from_mins(1),
-        regression_looks: 20,
-        ..OptimizerOptions::default()
-    };
+fn start_engine(
+    setting: Setting,
+    place: &Path,
+    database: &Path,
+    clock: &Arc<dyn Clock>,
+) -> Result<Engine, Failure> {
     Engine::builder()
         .clock(Arc::clone(clock))
-        .exclusive_data_dir(place.join("veritas"))
-        .analysis_interval(Duration::from_secs(1))
-        .optimizer(options)
-        .sqlite("demo", database)
+        .exclusive_data_dir(place.join(setting.data))
+        .sampling_interval(setting.sampling_interval)
+        .analysis_interval(setting.analysis_interval)
+        .optimizer(setting.optimizer)
+        .sqlite(TARGET, database)
         .start()
         .map_err(|error| {
             let hint = error.hint();

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Prove(command) => demo::prove(&command),
         Command::Token(command) => token::run(command),
         Command::Config(command) => reference::config(&command),
         Command::Openapi => reference::openapi(),

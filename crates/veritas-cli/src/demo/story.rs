@@ -70,6 +70,15 @@ pub(super) async fn tell(engine: &Engine, load: &Load, narrator: &Narrator) -> a
     Ok(Story { findings, first_finding_seconds: first, kept, reverted })
 }
 
+/// Tells only the chapter of the planted harmful change; returns it once it is taken back.
+pub(super) async fn tell_harmful(
+    engine: &Engine,
+    load: &Load,
+    narrator: &Narrator,
+) -> anyhow::Result<Change> {
+    harmful(&Teller { engine, narrator }, load).await
+}
+
 /// Applies the planted harmful change and waits until it is taken back.
 async fn harmful(teller: &Teller<'_>, load: &Load) -> anyhow::Result<Change> {
     let bad = teller.proposal_on("verifications").await?;
