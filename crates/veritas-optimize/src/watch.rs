@@ -18,6 +18,8 @@ pub(crate) struct Watch {
     started: Monotonic,
     /// Watched before a restart.
     carried: Duration,
+    /// From the middle of the baseline to the start, where a restart lies between.
+    away: Duration,
     at_start: Vec<WorkTotals>,
     /// Readings since the start, to tell how the load drifts; at most [`Watch::READINGS`].
     readings: Vec<(Monotonic, Vec<WorkTotals>)>,
@@ -77,16 +79,18 @@ impl Watch {
         work: Vec<WorkTotals>,
         options: &OptimizerOptions,
     ) -> Self {
-        Self::resume(baseline, now, work, Duration::ZERO, options)
+        Self::resume(baseline, now, work, Duration::ZERO, Duration::ZERO, options)
     }
 
-    /// Goes on with a watch that was interrupted by a restart after `carried`. What was
-    /// counted since the change is lost; the alpha that was spent stays spent.
+    /// Goes on with a watch that was interrupted by a restart after `carried`, when the
+    /// middle of the baseline is `away`. What was counted since the change is lost; the
+    /// alpha that was spent stays spent.
     pub(crate) fn resume(
         baseline: Baseline,
         now: Monotonic,
         work: Vec<WorkTotals>,
         carried: Duration,
+        away: Duration,
         options: &OptimizerOptions,
     ) -> Self {
         let interval = options.watch_interval().max(Duration::from_nanos(1));
@@ -95,6 +99,7 @@ impl Watch {
             baseline,
             started: now,
             carried,
+            away,
             at_start: work,
             readings: Vec::new(),
             looks: u32::try_from(looks).unwrap_or(u32::MAX),
@@ -145,7 +150,7 @@ impl Watch {
 
     /// From the middle of the baseline to the middle of the time since the change.
     fn distance(&self, now: Monotonic) -> Duration {
-        self.started.plus(now.since(self.started) / 2).since(self.baseline.middle)
+        self.started.plus(now.since(self.started) / 2).since(self.baseline.middle).saturating_add(self.away)
     }
 
     /// Cuts the time since the change in two.
@@ -196,6 +201,11 @@ impl Watch {
             return Verdict::Keep(live, format!("kept unverified: {by}"));
         }
         let over = watched >= options.watch_window;
+        if !self.away.is_zero() && evidence.drift_after.is_none() && live.outcome == Outcome::Worse {
+            // What became dearer meanwhile cannot be told from what the change did before
+            // it is known how the load drifts. It is not judged, so no alpha is spent.
+            return Verdict::GoOn(live);
+        }
         if live.outcome != Outcome::NotEnoughData {
             self.looks = self.looks.saturating_add(1);
         }

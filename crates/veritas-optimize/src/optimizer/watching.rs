@@ -27,7 +27,12 @@ impl Optimizer {
             let baseline = Baseline { before: before.unwrap_or_default(), halves: None, middle: now };
             let watched = change.live.as_ref().map_or(0.0, |live| live.watched_seconds);
             let carried = Duration::try_from_secs_f64(watched).unwrap_or_default();
-            let watch = Watch::resume(baseline, now, actuator.work(&change.plan), carried, &self.options);
+            // The load drifted on meanwhile. The wall clock may have jumped back, but not
+            // over what was watched.
+            let since_change = change.applied_at.map_or(Duration::ZERO, |at| self.clock.now().since(at));
+            let away = since_change.max(carried).saturating_add(self.options.baseline_window / 2);
+            let work = actuator.work(&change.plan);
+            let watch = Watch::resume(baseline, now, work, carried, away, &self.options);
             working.watches.insert(change.id, watch);
         }
         Ok(())

@@ -423,6 +423,20 @@ fn a_watch_goes_on_after_a_restart() {
 }
 
 #[test]
+fn what_grew_while_the_process_was_away_is_not_held_against_the_change() {
+    let (mut scene, change) = Scene::verifying();
+    scene.clock.advance(Duration::from_mins(1));
+    scene.restart(Mode::Approve);
+    scene.optimizer.recover().unwrap();
+    // A growing table: half a percent a second, before and after the restart.
+    for second in 60..85 {
+        scene.steps(1, 100.0 + 0.5 * f64::from(second));
+    }
+    let change = scene.change(&change);
+    assert_eq!(change.state, ChangeState::Kept, "{}", change.reason);
+}
+
+#[test]
 fn a_load_that_does_not_run_leaves_the_change_unverified() {
     let (scene, change) = Scene::verifying();
     for _ in 0..130 {
