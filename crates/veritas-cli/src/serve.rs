@@ -1,6 +1,6 @@
 //! `veritas serve`: the engine and the API, until a signal ends them.
 
-use std::{io::Write, net::SocketAddr, num::NonZeroU32, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use veritas::{
@@ -176,14 +176,17 @@ fn limits(config: &Config) -> anyhow::Result<Limits> {
     })
 }
 
-/// Tells people and scripts where the server listens.
+/// Tells people and scripts where the server listens. Who has read the line finds the
+/// file, and who finds the file finds the whole address in it.
 pub(crate) fn announce(address: SocketAddr, path: &Path) -> anyhow::Result<()> {
-    eprintln!("listening on http://{address}");
     let write = || {
-        let mut file = std::fs::File::create(path)?;
-        writeln!(file, "{address}")
+        let unfinished = path.with_extension("unfinished");
+        std::fs::write(&unfinished, format!("{address}\n"))?;
+        std::fs::rename(&unfinished, path)
     };
-    write().with_context(|| format!("failed to write {}", path.display()))
+    write().with_context(|| format!("failed to write {}", path.display()))?;
+    eprintln!("listening on http://{address}");
+    Ok(())
 }
 
 /// Prints a request that works, to be pasted.
