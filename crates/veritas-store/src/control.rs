@@ -200,7 +200,8 @@ pub trait ControlPlane: Send + Sync {
     /// Returns the rules, by name.
     fn rules(&self) -> Result<Vec<AlertRule>, StoreError>;
 
-    /// Revokes a token until it has expired. Revoking again changes nothing.
+    /// Revokes a token until it has expired. Revoking again may put that off, and
+    /// changes nothing else.
     fn revoke_token(&self, jti: &str, expires_at: Timestamp, by: &str) -> Result<(), StoreError>;
 
     /// Returns the revoked tokens, by `jti`. Some may have expired already.

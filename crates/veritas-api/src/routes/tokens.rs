@@ -22,7 +22,8 @@ pub(crate) struct RevokeInput {
     #[schema(pattern = "^[!-~]{1,255}$")]
     jti: String,
     /// When the token expires, in Unix seconds: the revocation is forgotten
-    /// after that. Without it: the longest life that a token of ours may have.
+    /// after that. Without it, or when it is past: the longest life that a token
+    /// of ours may have, from now.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 253_402_300_799_i64)]
     expires_at: Option<f64>,
@@ -55,8 +56,11 @@ pub(crate) async fn revoke(
     if !printable || !(1..=255).contains(&input.jti.len()) {
         return Err(Problem::new(Code::BodyInvalid, "jti: must be 1 to 255 printable ASCII characters"));
     }
+    let now = api.sources.clock.now();
     let expires_at = match input.expires_at {
-        None => api.sources.clock.now().plus(LONGEST_LIFE),
+        // A date that is past would be forgotten at once, and a mistaken one let the token back in.
+        None => now.plus(LONGEST_LIFE),
+        Some(seconds) if (0.0..=now.seconds()).contains(&seconds) => now.plus(LONGEST_LIFE),
         // i64 nanoseconds end in 2262: `from_seconds` saturates, which is for ever.
         Some(seconds) if (0.0..=253_402_300_799.0).contains(&seconds) => Timestamp::from_seconds(seconds),
         Some(_) => {

@@ -130,6 +130,24 @@ async fn a_rule_is_put_listed_and_removed() {
 }
 
 #[tokio::test]
+async fn a_date_that_is_past_does_not_let_a_revoked_token_back_in() {
+    let world = World::busy();
+    let router = world.router();
+    let admin = world.token(Role::Admin);
+    let life = std::time::Duration::from_hours(1);
+    let victim = world.keys.issue("eve", Role::Operator, life, &world.clock).unwrap();
+    let early = (veritas_model::Clock::now(&world.clock).seconds() - 1.0).max(0.0);
+    for (jti, expires_at) in [(victim.jti.as_str(), 0.0), (&victim.jti, early), ("another", 0.0)] {
+        let body = json!({"jti": jti, "expires_at": expires_at});
+        let revoked = call_json(&router, Method::POST, "/tokens/revoke", &admin, &body).await;
+        assert_eq!(revoked.status, 200, "{}", revoked.text);
+        // Longer ago than any store keeps what is over.
+        world.clock.advance(std::time::Duration::from_mins(5));
+        assert_eq!(get(&router, "/cache/stats", &victim.token).await.problem(401), "token_revoked");
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_not_accepted_any_more() {
     let world = World::busy();
     let router = world.router();

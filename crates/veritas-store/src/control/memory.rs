@@ -287,7 +287,8 @@ impl ControlPlane for MemoryControlPlane {
         let now = self.clock.now();
         let mut tables = self.tables();
         tables.revoked_tokens.retain(|_, token| now <= token.useful_until());
-        if tables.revoked_tokens.contains_key(jti) {
+        if let Some(token) = tables.revoked_tokens.get_mut(jti) {
+            token.expires_at = token.expires_at.max(expires_at);
             return Ok(());
         }
         if tables.revoked_tokens.len() >= self.limits.revoked_tokens {

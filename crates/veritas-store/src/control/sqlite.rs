@@ -282,7 +282,9 @@ impl ControlPlane for SqliteControlPlane {
         self.write(step, |transaction| {
             prune::revoked_tokens(transaction, now)?;
             let sql = "INSERT INTO revoked_tokens (jti, expires_at, revoked_by, revoked_at)
-                       VALUES (:jti, :expires_at, :by, :now) ON CONFLICT (jti) DO NOTHING";
+                       VALUES (:jti, :expires_at, :by, :now)
+                       ON CONFLICT (jti) DO UPDATE SET expires_at = excluded.expires_at
+                       WHERE excluded.expires_at > revoked_tokens.expires_at";
             let parameters = named_params! {
                 ":jti": jti, ":expires_at": expires_at.nanos(), ":by": by, ":now": now.nanos(),
             };

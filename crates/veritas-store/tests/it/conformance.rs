@@ -338,7 +338,8 @@ fn a_revoked_token_is_kept_until_nobody_accepts_it() {
         let now = plane.clock.now();
         plane.control.revoke_token("a", now.plus(Duration::from_mins(1)), "ann").unwrap();
         plane.control.revoke_token("b", now.plus(Duration::from_hours(1)), "ann").unwrap();
-        plane.control.revoke_token("a", now.plus(Duration::from_hours(9)), "bob").unwrap();
+        plane.control.revoke_token("b", now.plus(Duration::from_hours(9)), "bob").unwrap();
+        plane.control.revoke_token("b", now.plus(Duration::from_mins(1)), "bob").unwrap();
         let full = plane.control.revoke_token("c", now.plus(Duration::from_hours(1)), "ann");
         assert!(matches!(full, Err(StoreError::LimitReached { what: "revoked tokens", limit: 2 })));
         assert_eq!(plane.control.revoked_tokens().unwrap().len(), 2);
@@ -346,6 +347,8 @@ fn a_revoked_token_is_kept_until_nobody_accepts_it() {
         plane.control.revoke_token("c", now.plus(Duration::from_hours(1)), "ann").unwrap();
         let tokens = plane.control.revoked_tokens().unwrap();
         assert_eq!(tokens.iter().map(|token| &*token.jti).collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(tokens[0].expires_at, now.plus(Duration::from_hours(9)), "the latest date counts");
+        assert_eq!(tokens[0].by, "ann", "who was first");
     });
 }
 
