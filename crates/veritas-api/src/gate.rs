@@ -261,7 +261,8 @@ fn finish(mut response: Response, rate: HeaderMap, id: &RequestId) -> Response {
     response
 }
 
-/// Returns the host that was asked for, without port and brackets.
+/// Returns the host that was asked for, without port and brackets; `None` when it is not
+/// one host and a port, as in `localhost:x@evil.example`.
 fn host(request: &Parts) -> Option<&str> {
     let mut named = request.headers.get_all(header::HOST).iter();
     let header = named.next().and_then(|value| value.to_str().ok());
@@ -269,10 +270,12 @@ fn host(request: &Parts) -> Option<&str> {
         return None;
     }
     let host = request.uri.authority().map(http::uri::Authority::as_str).or(header)?;
-    if let Some(literal) = host.strip_prefix('[') {
-        return literal.split_once(']').map(|(address, _)| address);
-    }
-    Some(host.split_once(':').map_or(host, |(name, _)| name))
+    let (name, port) = match host.strip_prefix('[') {
+        Some(literal) => literal.split_once(']')?,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then_some(name)
 }
 
 fn uri_length(uri: &Uri) -> usize {
@@ -296,6 +299,9 @@ mod tests {
         check_host("[::1]:9900", Some("::1"));
         check_host("[::1", None);
         check_host("evil.example", Some("evil.example"));
+        check_host("localhost:", Some("localhost"));
+        check_host("localhost:x@evil.example", None);
+        check_host("[::1]evil.example", None);
     }
 
     #[tokio::test(start_paused = true)]
