@@ -50,7 +50,9 @@ impl TrustedProxies {
             return client;
         }
         let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-        let hops = lines.iter().rev().filter_map(|line| line.to_str().ok()).flat_map(|line| line.rsplit(','));
+        // In bytes: a line that is not all text must not be left out, or the one before it,
+        // which the client wrote, would count.
+        let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops.take(MOST_HOPS) {
             if !self.contains(client) {
                 break;
@@ -94,8 +96,8 @@ impl Network {
 }
 
 /// Reads one entry, with or without a port.
-fn parse_hop(hop: &str) -> Option<IpAddr> {
-    let hop = hop.trim();
+fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
     let address = hop.parse::<IpAddr>().ok().or_else(|| {
         hop.parse::<std::net::SocketAddr>().map(|socket| socket.ip()).ok().or_else(|| {
             hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).and_then(|inner| inner.parse().ok())
@@ -117,6 +119,8 @@ pub(crate) fn holding(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[track_caller]
@@ -124,7 +128,7 @@ mod tests {
         let proxies = TrustedProxies::parse(trusted.iter().copied()).unwrap();
         let mut headers = HeaderMap::new();
         for line in forwarded {
-            headers.append("x-forwarded-for", line.parse().unwrap());
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
         let client = proxies.client(peer.parse().unwrap(), &headers);
         assert_eq!(client, expected.parse::<IpAddr>().unwrap());
@@ -142,6 +146,8 @@ mod tests {
     fn the_walk_stops_at_what_is_no_address() {
         check(&["10.0.0.0/8"], "10.0.0.1", &["8.8.8.8, nonsense, 10.0.0.2"], "10.0.0.2");
         check(&["10.0.0.0/8"], "10.0.0.1", &[""], "10.0.0.1");
+        check(&["10.0.0.0/8"], "10.0.0.1", &["1.1.1.1", "\u{e9}, 203.0.113.9"], "203.0.113.9");
+        check(&["10.0.0.0/8"], "10.0.0.1", &["1.1.1.1", "203.0.113.9, \u{e9}"], "10.0.0.1");
         check(&["10.0.0.0/8"], "::ffff:10.0.0.1", &["192.0.2.7:4711"], "192.0.2.7");
         check(&["fd00::/8"], "fd00::1", &["[2001:db8::7]:4711"], "2001:db8::7");
         check(&["0.0.0.0/0"], "10.0.0.1", &[&vec!["10.0.0.9"; 50].join(",")], "10.0.0.9");
