@@ -80,7 +80,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
         parsed.map(|Query(parameters)| Self(parameters)).map_err(|rejection| {
             let text = rejection.body_text();
             let reason = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            Problem::new(Code::ParameterInvalid, shorten(reason))
+            Problem::new(Code::ParameterInvalid, plain(&shorten(reason)))
         })
     }
 }
@@ -146,7 +146,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let malformed = |error: serde_json::Error| {
         let code = if error.is_data() { Code::BodyInvalid } else { Code::JsonMalformed };
-        Problem::new(code, shorten(&error.to_string()))
+        Problem::new(code, plain(&shorten(&error.to_string())))
     };
     serde_json::from_slice::<IgnoredAny>(bytes).map_err(malformed)?;
     if bytes.trim_ascii_start().first() != Some(&b'{') {
@@ -166,6 +166,20 @@ fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
+/// Says in words of the API what the parsers say in words of the language we are written in.
+fn plain(text: &str) -> String {
+    [
+        ("invalid digit found in string", "must be a whole number, not negative"),
+        ("cannot parse integer from empty string", "must be a whole number, not empty"),
+        ("number too large to fit in target type", "is too large a number"),
+        ("invalid float literal", "must be a number"),
+        ("cannot parse float from empty string", "must be a number, not empty"),
+        ("expected f64", "expected a number"),
+    ]
+    .into_iter()
+    .fold(text.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
+}
+
 fn shorten(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(LONGEST_DETAIL).collect()
 }
@@ -182,4 +196,37 @@ pub(crate) fn within<T: PartialOrd + std::fmt::Display + Copy>(
     }
     // A NaN is not within any bounds either.
     Err(Problem::new(Code::ParameterInvalid, format!("{name}: must be {low} to {high}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_number_is_told_in_words_of_the_api() {
+        let told = |query: &str| {
+            let uri = format!("/x?{query}").parse().unwrap();
+            let error = Query::<Numbers>::try_from_uri(&uri).map(|_| ()).unwrap_err();
+            plain(&error.body_text())
+        };
+        for (query, says) in [
+            ("whole=-1", "whole: must be a whole number, not negative"),
+            ("whole=1e9", "whole: must be a whole number, not negative"),
+            ("whole=", "whole: must be a whole number, not empty"),
+            ("whole=99999999999", "whole: is too large a number"),
+            ("real=abc", "real: must be a number"),
+            ("real=", "real: must be a number, not empty"),
+        ] {
+            assert!(told(query).ends_with(says), "{}", told(query));
+        }
+        let error = serde_json::from_str::<Numbers>(r#"{"real": "80"}"#).map(|_| ()).unwrap_err();
+        assert!(plain(&error.to_string()).contains("expected a number"), "{error}");
+    }
+
+    #[derive(serde::Deserialize)]
+    #[expect(dead_code, reason = "what is read is not looked at")]
+    struct Numbers {
+        whole: Option<u32>,
+        real: Option<f64>,
+    }
 }
