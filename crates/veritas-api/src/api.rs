@@ -12,6 +12,7 @@ use veritas_store::{AuditEntry, ControlPlane, History, StoreError};
 
 use crate::{
     auth::{Authenticator, Identity},
+    bulk::Bulk,
     counters::Counters,
     problem::{Code, Problem},
 };
@@ -52,6 +53,7 @@ pub(crate) struct Api {
     pub(crate) sources: Arc<Sources>,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) bulk: Bulk,
 }
 
 /// How handlers take it.

@@ -46,6 +46,7 @@ pub mod problem;
 pub mod serve;
 
 mod api;
+mod bulk;
 mod extract;
 mod gate;
 mod openapi;
@@ -63,6 +64,7 @@ pub use openapi::openapi;
 
 use api::Api;
 use auth::Authenticator;
+use bulk::Bulk;
 use gate::{Gate, Lodge, guard};
 use problem::{Code, Problem};
 
@@ -105,7 +107,7 @@ impl Parts {
     fn new(sources: Arc<Sources>, authenticator: Arc<dyn Authenticator>, limits: Limits) -> Self {
         let lodge = Arc::new(Lodge::new(limits, sources.clock.clone()));
         let counters = lodge.counters.clone();
-        Self { api: Arc::new(Api { sources, authenticator, counters }), lodge }
+        Self { api: Arc::new(Api { sources, authenticator, counters, bulk: Bulk::new() }), lodge }
     }
 
     fn published(&self) -> Router {

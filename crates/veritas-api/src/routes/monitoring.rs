@@ -19,6 +19,7 @@ use veritas_store::{HistoryError, HistoryQuery, Point};
 use crate::{
     api::{Answer, Api, Shared, blocking},
     auth::Role,
+    bulk,
     extract::{NoParameters, Parameters, Viewer, require, within},
     openapi::{NotFound, Refusals, RoleRefusals},
     problem::{Code, Problem},
@@ -177,7 +178,9 @@ pub(crate) async fn report(
     Parameters(query): Parameters<ReportQuery>,
 ) -> Answer<ResourceReport> {
     let window = within("window", query.window.unwrap_or(10), 1, 10_000)?;
+    let reserved = api.bulk.reserve((window as usize).min(api.sources.history.len())).await?;
     blocking(move || {
+        let _until_it_is_answered = reserved;
         let points = read_history(&api, &HistoryQuery::newest(window as usize))?;
         let mean = |series: &str| mean(points.iter().filter_map(|point| point.number(series)));
         let provenance = if points.is_empty() { Provenance::Unavailable } else { Provenance::Measured };
@@ -211,6 +214,7 @@ pub(crate) async fn history(
     Parameters(parameters): Parameters<HistoryParameters>,
 ) -> Result<Response, Problem> {
     let (query, series) = parameters.question()?;
+    let reserved = api.bulk.reserve(query.limit.min(api.sources.history.len())).await?;
     // Ten thousand points are some megabytes: they are written off the executor too.
     let text = blocking(move || {
         let points = read_history(&api, &query)?;
@@ -219,7 +223,7 @@ pub(crate) async fn history(
     })
     .await?;
     let json = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, json)], text).into_response())
+    Ok(([(header::CONTENT_TYPE, json)], bulk::body(text, reserved)).into_response())
 }
 
 impl HistoryParameters {
