@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use veritas_model::{Clock, Condition, Health};
+use veritas_model::{Clock, Condition, Health, Monotonic};
 
 /// A thread that runs a job again and again until it is dropped.
 #[derive(Debug)]
@@ -51,13 +51,20 @@ impl Worker {
         let signal = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name(format!("veritas-{name}")).spawn(move || {
             let mut panics = 0_u64;
+            let mut has_panicked = false;
             let mut due = clock.monotonic();
             loop {
+                let started = clock.monotonic();
                 match catch_unwind(AssertUnwindSafe(&mut job)) {
-                    Ok(()) if panics > 0 => health.set(name, Condition::Ready),
+                    // Once: from then on the part says for itself how it is.
+                    Ok(()) if has_panicked => {
+                        has_panicked = false;
+                        health.set(name, Condition::Ready);
+                    }
                     Ok(()) => {}
                     Err(_) => {
                         panics += 1;
+                        has_panicked = true;
                         tracing::error!(
                             worker = name,
                             panics,
@@ -66,10 +73,8 @@ impl Worker {
                         health.set(name, Condition::Degraded(format!("panicked {panics} times")));
                     }
                 }
-                // The next turn is one interval after the last one was due; turns
-                // that were missed are not made up for.
                 let now = clock.monotonic();
-                due = due.plus(interval()).max(now);
+                due = next_turn(due, started, now, interval());
                 if signal.wait(due.since(now)) == Wake::Stop {
                     return;
                 }
@@ -83,6 +88,12 @@ impl Worker {
         self.stop.state.lock().unwrap_or_else(PoisonError::into_inner).woken = true;
         self.stop.changed.notify_one();
     }
+}
+
+/// Returns when the next turn is due: one interval after the last one was, or after it
+/// began when it was woken before. Turns that were missed are not made up for.
+fn next_turn(due: Monotonic, started: Monotonic, now: Monotonic, interval: Duration) -> Monotonic {
+    due.min(started).plus(interval).max(now)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -138,6 +149,46 @@ mod tests {
         seen.recv_timeout(Duration::from_secs(10)).unwrap();
         worker.wake();
         seen.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn a_wake_does_not_put_off_the_turns_after_it() {
+        let at = |seconds| Monotonic::from_origin(Duration::from_secs(seconds));
+        let interval = Duration::from_secs(5);
+        // In time, late, too late for the turn after it.
+        assert_eq!(next_turn(at(10), at(10), at(11), interval), at(15));
+        assert_eq!(next_turn(at(10), at(12), at(13), interval), at(15));
+        assert_eq!(next_turn(at(10), at(12), at(29), interval), at(29));
+        // Woken again and again within one second.
+        let mut due = at(15);
+        for _ in 0..100 {
+            due = next_turn(due, at(11), at(11), interval);
+        }
+        assert_eq!(due, at(16));
+    }
+
+    #[test]
+    fn what_a_part_says_of_itself_after_a_panic_stays() {
+        let (runs, seen) = mpsc::channel();
+        let part = Arc::new(Mutex::new(None::<Arc<Health>>));
+        let own = Arc::clone(&part);
+        let mut run = 0;
+        let (worker, health) = start(move || {
+            run += 1;
+            if run == 3 {
+                let health = own.lock().unwrap();
+                health.as_ref().unwrap().set("job", Condition::Degraded("cannot be taken back".into()));
+            }
+            runs.send(run).unwrap();
+            assert!(run > 1, "planted");
+        });
+        *part.lock().unwrap() = Some(Arc::clone(&health));
+        for expected in 1..=4 {
+            assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok(expected));
+            worker.wake();
+        }
+        drop(worker);
+        assert!(!health.is_ready(), "{:?}", health.components());
     }
 
     #[test]
