@@ -60,7 +60,8 @@ impl Analysis {
         if let Err(error) = self.sources.optimizer.step() {
             troubles.push(error.to_string());
         }
-        self.report("optimizer", &troubles);
+        // Not as `optimizer`: that part says itself when a change cannot be taken back.
+        self.report("analysis", &troubles);
     }
 
     fn report(&self, component: &str, troubles: &[String]) {

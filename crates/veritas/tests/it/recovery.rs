@@ -1,14 +1,14 @@
 //! What a crash left in the ledger is settled at the start.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use veritas::{
     Engine,
-    model::{Change, ChangeId, ProposalState, SystemClock, WorkMetric},
+    model::{Change, ChangeId, Condition, ProposalState, SystemClock, WorkMetric},
     model::{ChangeKind, ChangeState, Clock, Interval, MeasuredGain, Plan, Proposal, ProposalRecord},
     store::{ControlPlane, DataDir, SqliteControlPlane},
 };
-use veritas_testkit::data_dir;
+use veritas_testkit::{data_dir, wait_for};
 
 fn gain() -> MeasuredGain {
     let interval = Interval { low: 0.7, high: 0.9, confidence: 0.95 };
@@ -82,4 +82,9 @@ fn a_change_whose_target_is_gone_is_not_lost_and_not_called_applied() {
     let [change] = changes.as_slice() else { panic!("{changes:?}") };
     assert_eq!(change.id, id);
     assert!(!matches!(change.state, ChangeState::Kept | ChangeState::Verifying), "{change:?}");
+    // It shows, and goes on showing when an analysis went well.
+    let part = |name: &str| engine.health().components().into_iter().find(|(part, _)| part == name);
+    wait_for(Duration::from_mins(1), || part("analysis"));
+    let Some((_, Condition::Degraded(reason))) = part("optimizer") else { panic!("{:?}", part("optimizer")) };
+    assert!(reason.contains("cannot be taken back"), "{reason}");
 }
