@@ -6,7 +6,7 @@ use veritas_alert::Alerts;
 use veritas_api::Sources;
 use veritas_cache::{CacheOptions, Caches};
 use veritas_database::{Recorder, RecorderOptions};
-use veritas_model::{AlertRule, Clock, Condition, Health, SystemClock};
+use veritas_model::{AlertRule, Clock, Condition, Health, Mode, SystemClock};
 use veritas_monitor::{Monitor, Sampler, SamplerOptions};
 use veritas_optimize::{Optimizer, OptimizerOptions};
 use veritas_store::{History, HistoryOptions};
@@ -15,7 +15,7 @@ use crate::{
     Engine, StartError,
     analysis::{Advisor, Analysis},
     sampling::Sampling,
-    storage::{Ownership, Storage},
+    storage::{self, Ownership, Storage},
     worker::Worker,
 };
 
@@ -135,7 +135,9 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets what may be changed, and how changes are verified.
+    /// Sets what may be changed, and how changes are verified. Without a data directory
+    /// of its own an engine changes nothing: every kind is only reported, and the
+    /// [health](Engine::health) says so.
     #[must_use]
     pub fn optimizer(mut self, options: OptimizerOptions) -> Self {
         self.optimizer = options;
@@ -164,16 +166,13 @@ impl EngineBuilder {
         let storage = Storage::open(self.data_dir, &clock)?;
         storage.report(&health);
 
-        let history = Arc::new(match storage.history_path() {
-            Some(path) => History::open(&path, self.history, Arc::clone(&health))
-                .map_err(|source| StartError::History { source })?,
-            None => History::in_memory(self.history.head_points),
-        });
+        let history = Arc::new(open_history(&storage, self.history, &health)?);
         let alerts = Alerts::load(Arc::clone(storage.control()), self.rules)
             .map_err(|source| StartError::Alerts { source })?
             .with_health(Arc::clone(&health));
         let recorder = Arc::new(Recorder::new(self.recorder, Arc::clone(&clock)));
-        let optimizer = Optimizer::new(Arc::clone(storage.control()), Arc::clone(&clock), self.optimizer)
+        let options = permitted(self.optimizer, &storage, &health);
+        let optimizer = Optimizer::new(Arc::clone(storage.control()), Arc::clone(&clock), options)
             .with_health(Arc::clone(&health));
         let optimizer = Arc::new(optimizer);
         let advisors = register_targets(&self.targets, &recorder, &optimizer, &storage, &clock, &health);
@@ -224,6 +223,39 @@ impl EngineBuilder {
             layer_taken,
         })
     }
+}
+
+/// Opens the history. Where the data directory is optional, one that cannot be opened is
+/// replaced by memory: the application starts.
+fn open_history(
+    storage: &Storage,
+    options: HistoryOptions,
+    health: &Arc<Health>,
+) -> Result<History, StartError> {
+    let Some(path) = storage.history_path() else { return Ok(History::in_memory(options.head_points)) };
+    match History::open(&path, options, Arc::clone(health)) {
+        Ok(history) => Ok(history),
+        Err(source) if storage.is_required() => Err(StartError::History { source }),
+        Err(error) => {
+            let reason = format!("runs in memory only: {}", storage::chain(&error));
+            tracing::warn!(%reason, path = %path.display(), "the history is not recorded");
+            health.set("history", Condition::Degraded(reason));
+            Ok(History::in_memory(options.head_points))
+        }
+    }
+}
+
+/// Permits no change where the ledger does not last: a crash would leave the change
+/// without its inverse, and the owner of the directory may act on the same targets.
+fn permitted(mut options: OptimizerOptions, storage: &Storage, health: &Health) -> OptimizerOptions {
+    let wants_changes = options.modes.values().any(|mode| *mode != Mode::ReportOnly);
+    if wants_changes && storage.directory().is_none() {
+        options.modes.clear();
+        let reason = "changes are only reported: the ledger is in memory and would not outlast a crash";
+        tracing::warn!(reason, "no change is permitted");
+        health.set("changes", Condition::Degraded(reason.to_owned()));
+    }
+    options
 }
 
 #[cfg(feature = "sqlite")]

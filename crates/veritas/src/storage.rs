@@ -23,6 +23,7 @@ pub(crate) enum Ownership {
 pub(crate) struct Storage {
     directory: Option<DataDir>,
     control: Arc<dyn ControlPlane>,
+    ownership: Ownership,
     in_memory_because: Option<String>,
 }
 
@@ -39,7 +40,7 @@ impl Storage {
     ) -> Result<Self, StartError> {
         let Some((path, ownership)) = wanted else { return Ok(Self::in_memory(clock, None)) };
         match Self::open_directory(&path, clock) {
-            Ok(storage) => Ok(storage),
+            Ok(storage) => Ok(Self { ownership, ..storage }),
             Err(error) if ownership == Ownership::Required => Err(error),
             Err(error) => {
                 let reason = format!("runs in memory only: {}", chain(&error));
@@ -54,7 +55,13 @@ impl Storage {
         let directory = DataDir::open(path).map_err(|source| StartError::DataDirectory { source })?;
         let control = veritas_store::SqliteControlPlane::open(&directory.control_path(), Arc::clone(clock))
             .map_err(|source| StartError::ControlPlane { source })?;
-        Ok(Self { directory: Some(directory), control: Arc::new(control), in_memory_because: None })
+        let ownership = Ownership::Required;
+        Ok(Self {
+            directory: Some(directory),
+            control: Arc::new(control),
+            ownership,
+            in_memory_because: None,
+        })
     }
 
     #[cfg(not(feature = "persist"))]
@@ -64,7 +71,7 @@ impl Storage {
 
     fn in_memory(clock: &Arc<dyn Clock>, because: Option<String>) -> Self {
         let control = Arc::new(MemoryControlPlane::new(Arc::clone(clock)));
-        Self { directory: None, control, in_memory_because: because }
+        Self { directory: None, control, ownership: Ownership::Optional, in_memory_because: because }
     }
 
     pub(crate) fn control(&self) -> &Arc<dyn ControlPlane> {
@@ -73,6 +80,11 @@ impl Storage {
 
     pub(crate) fn directory(&self) -> Option<&DataDir> {
         self.directory.as_ref()
+    }
+
+    /// Returns whether the engine may not run without what lasts.
+    pub(crate) fn is_required(&self) -> bool {
+        self.ownership == Ownership::Required
     }
 
     pub(crate) fn history_path(&self) -> Option<PathBuf> {
@@ -87,7 +99,7 @@ impl Storage {
 }
 
 /// Writes an error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
