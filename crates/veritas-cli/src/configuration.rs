@@ -33,10 +33,7 @@ pub(crate) fn load(
             ));
         }
     }
-    loader = loader.environment(
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-    );
+    loader = loader.environment(environment()?);
     if let Some(data_dir) = &places.data_dir {
         let data_dir = data_dir.to_str().context("the path given with --data-dir is not UTF-8")?;
         loader = loader.flag("data_dir", "--data-dir", data_dir);
@@ -45,5 +42,36 @@ pub(crate) fn load(
         loader = loader.flag(key, *flag, value.as_str());
     }
     // A LoadError ends each of its lines with a hint of its own.
-    loader.load().map_err(|error| Failure { code: Failure::CONFIGURATION, error: error.into(), hint: None })
+    let loaded = loader.load().map_err(|error| Failure {
+        code: Failure::CONFIGURATION,
+        error: error.into(),
+        hint: None,
+    })?;
+    for rule in &loaded.config.alert_rules {
+        veritas::alert::validate(rule).map_err(|error| {
+            let error =
+                anyhow::Error::new(error).context(format!("alerts.rules: {:?} is refused", rule.name));
+            Failure::new(Failure::CONFIGURATION, error, "the API takes a rule under the same conditions")
+        })?;
+    }
+    Ok(loaded)
+}
+
+/// Returns the variables that are text. One of ours that is not would go unnoticed otherwise.
+fn environment() -> Result<Vec<(String, String)>, Failure> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => variables.push((name, value)),
+            (Ok(name), Err(_)) if name.starts_with("VERITAS_") => {
+                return Err(Failure::new(
+                    Failure::CONFIGURATION,
+                    anyhow::anyhow!("{name}: the value is not UTF-8"),
+                    "set it to a text, or unset it",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(variables)
 }
