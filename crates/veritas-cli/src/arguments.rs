@@ -3,13 +3,13 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use veritas::api::auth::keys::LONGEST_LIFE;
 
 /// Finds what makes an application slow, proves the fix, applies it, and takes it back when it does not help.
 #[derive(Debug, Parser)]
 #[command(
     name = "veritas",
     version,
-    about,
     after_help = "Examples:\n  veritas demo\n  veritas serve --data-dir ./veritas-data\n  veritas token create --subject me --role operator --data-dir ./veritas-data\n\nExit codes:\n  0  done\n  1  failed; the last line on stderr says what to do\n  2  the command line is wrong\n  3  the configuration is wrong\n  4  the data directory is in use, unreadable or of another format\n  5  the address cannot be bound"
 )]
 pub(crate) struct CommandLine {
@@ -34,7 +34,7 @@ pub(crate) enum Command {
     /// Repeat what the demo shows, count, and fail when it does not hold (for `cargo xtask prove`).
     #[command(subcommand, hide = true)]
     Prove(ProveCommand),
-    /// Make and withdraw access tokens.
+    /// Make access tokens (the API takes them back: `tokens/revoke`).
     #[command(subcommand)]
     Token(TokenCommand),
     /// Look at the configuration.
@@ -182,7 +182,7 @@ pub(crate) enum TokenCommand {
         /// What its bearer may do.
         #[arg(long, value_enum, default_value_t = RoleArgument::Viewer)]
         role: RoleArgument,
-        /// How long it is valid (`90s`, `30m`, `12h`, `7d`).
+        /// How long it is valid (`90s`, `30m`, `12h`, `7d`), at most 90 days.
         #[arg(long, default_value = "30m", value_parser = parse_ttl)]
         ttl: std::time::Duration,
         #[command(flatten)]
@@ -241,10 +241,11 @@ fn parse_ttl(text: &str) -> Result<std::time::Duration, String> {
     };
     let seconds =
         number.parse::<u64>().ok().and_then(|count| count.checked_mul(seconds_per_unit)).ok_or_else(wrong)?;
-    if seconds == 0 || seconds > 366 * 86_400 {
-        return Err(format!("a token is valid from 1 second to 366 days, not {text}"));
+    let ttl = std::time::Duration::from_secs(seconds);
+    if ttl.is_zero() || ttl > LONGEST_LIFE {
+        return Err(format!("a token is valid from 1 second to 90 days, not {text}"));
     }
-    Ok(std::time::Duration::from_secs(seconds))
+    Ok(ttl)
 }
 
 #[cfg(test)]
@@ -266,6 +267,8 @@ mod tests {
         check_ttl("90s", Some(90));
         check_ttl("30m", Some(1_800));
         check_ttl("7d", Some(604_800));
+        check_ttl("90d", Some(7_776_000));
+        check_ttl("91d", None);
         for wrong in ["", "m", "30", "-1m", "1.5h", "0s", "9999999999999999999d", "400d", "1µ"] {
             check_ttl(wrong, None);
         }

@@ -1,6 +1,6 @@
 //! `veritas doctor`: what works on this machine, what does not, and how to mend it.
 
-use std::{net::TcpStream, path::Path, sync::Arc, time::Duration};
+use std::{fmt::Write as _, net::TcpStream, path::Path, sync::Arc, time::Duration};
 
 use serde_json::json;
 use veritas::{
@@ -12,7 +12,7 @@ use veritas::{
 };
 use veritas_config::Config;
 
-use crate::{arguments::DoctorArguments, configuration, failure::Failure};
+use crate::{arguments::DoctorArguments, configuration, failure::Failure, reference};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,8 @@ fn check_data_dir(path: &Path) -> Check {
     match DataDir::open(path) {
         Ok(_) => Check::new("data directory", Verdict::Fine, format!("{} can be owned", path.display())),
         Err(error @ DataDirError::Locked { .. }) => {
-            Check::new("data directory", Verdict::Note, error.to_string()).hint(error.hint())
+            Check::new("data directory", Verdict::Note, error.to_string())
+                .hint("as it should be while `veritas serve` runs on it")
         }
         Err(error) => Check::new("data directory", Verdict::Wrong, error.to_string()).hint(error.hint()),
     }
@@ -144,8 +145,7 @@ fn check_target(name: &str, path: &Path, clock: &Arc<dyn Clock>) -> Check {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the checks are this command's data")]
-fn print(checks: &[Check], as_json: bool) -> anyhow::Result<()> {
+fn print(checks: &[Check], as_json: bool) -> Result<(), Failure> {
     if as_json {
         let all: Vec<_> = checks
             .iter()
@@ -158,14 +158,14 @@ fn print(checks: &[Check], as_json: bool) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&all)?);
-        return Ok(());
+        return reference::print(format!("{}\n", serde_json::to_string_pretty(&all)?).as_bytes());
     }
+    let mut text = String::new();
     for check in checks {
-        println!("{:<6} {:<16} {}", check.verdict.as_str(), check.name, check.says);
+        writeln!(text, "{:<6} {:<16} {}", check.verdict.as_str(), check.name, check.says)?;
         if let Some(hint) = &check.hint {
-            println!("       {:<16} hint: {hint}", "");
+            writeln!(text, "       {:<16} hint: {hint}", "")?;
         }
     }
-    Ok(())
+    reference::print(text.as_bytes())
 }

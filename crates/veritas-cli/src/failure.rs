@@ -16,6 +16,8 @@ pub(crate) struct Failure {
 impl Failure {
     /// Anything that has no code of its own.
     pub(crate) const GENERAL: u8 = 1;
+    /// The command line is wrong; what clap finds itself ends with it too.
+    pub(crate) const USAGE: u8 = 2;
     /// The configuration is wrong.
     pub(crate) const CONFIGURATION: u8 = 3;
     /// The data directory cannot be used.

@@ -12,7 +12,6 @@ use crate::{
 };
 
 /// Runs `veritas config …`.
-#[expect(clippy::print_stdout, reason = "the listing is this command's data")]
 pub(crate) fn config(command: &ConfigCommand) -> Result<(), Failure> {
     let ConfigCommand::Show { origin, json, places } = command;
     let configuration = configuration::load(places, &[])?;
@@ -24,11 +23,10 @@ pub(crate) fn config(command: &ConfigCommand) -> Result<(), Failure> {
                 |entry| json!({ "key": entry.key, "value": entry.value, "origin": entry.origin.to_string() }),
             )
             .collect();
-        println!("{}", serde_json::to_string_pretty(&entries)?);
+        print(format!("{}\n", serde_json::to_string_pretty(&entries)?).as_bytes())
     } else {
-        print!("{}", configuration.show(*origin));
+        print(configuration.show(*origin).as_bytes())
     }
-    Ok(())
 }
 
 /// Runs `veritas openapi`.
@@ -52,9 +50,12 @@ pub(crate) fn man() -> Result<(), Failure> {
 }
 
 /// Writes data to stdout; a reader that has seen enough is no failure.
-fn print(data: &[u8]) -> Result<(), Failure> {
-    match std::io::stdout().write_all(data) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+pub(crate) fn print(data: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(data).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("failed to write to stdout").into())
+        }
         _ => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use veritas::{
-    api::auth::{KeySet, Role},
+    api::auth::{KeySet, Role, keys::IssueError},
     model::SystemClock,
     store::DataDir,
 };
@@ -12,6 +12,7 @@ use crate::{
     arguments::{Places, RoleArgument, TokenCommand},
     configuration,
     failure::Failure,
+    reference::print,
 };
 
 /// Runs `veritas token …`.
@@ -21,7 +22,6 @@ pub(crate) fn run(command: TokenCommand) -> Result<(), Failure> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the token is this command's data")]
 fn create(subject: &str, role: RoleArgument, ttl: Duration, places: &Places) -> Result<(), Failure> {
     let config = configuration::load(places, &[])?.config;
     let directory = DataDir::keys_path_in(&config.data_dir);
@@ -40,8 +40,12 @@ fn create(subject: &str, role: RoleArgument, ttl: Duration, places: &Places) -> 
         RoleArgument::Operator => Role::Operator,
         RoleArgument::Admin => Role::Admin,
     };
-    let issued =
-        keys.naming(config.jwt.issuer, config.jwt.audience).issue(subject, role, ttl, &SystemClock::new())?;
-    println!("{}", issued.token);
-    Ok(())
+    let keys = keys.naming(config.jwt.issuer, config.jwt.audience);
+    let issued = keys.issue(subject, role, ttl, &SystemClock::new()).map_err(|error| match error {
+        IssueError::Subject => {
+            Failure::new(Failure::USAGE, error, "name whom the token is for with --subject")
+        }
+        error => error.into(),
+    })?;
+    print(format!("{}\n", issued.token).as_bytes())
 }

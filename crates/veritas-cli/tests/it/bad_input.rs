@@ -1,10 +1,10 @@
 //! What goes wrong says so in one line with a hint, and with its exit code.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, os::unix::ffi::OsStrExt};
 
 use veritas_testkit::data_dir;
 
-use crate::process::{Server, run};
+use crate::process::{Server, run, veritas};
 
 #[track_caller]
 fn check(directory: &std::path::Path, arguments: &[&str], code: i32, says: &[&str]) {
@@ -42,6 +42,10 @@ fn a_wrong_configuration_names_key_place_and_remedy() {
         ("[sampling]\nintervall = \"1s\"\n", ["veritas.toml:2", "interval"]),
         ("[sampling]\ninterval = \"1h\"\n", ["veritas.toml:2", "60"]),
         ("listen = \n", ["veritas.toml:1", "hint: "]),
+        (
+            "[[alerts.rules]]\nname = \"High CPU\"\nseries = \"system.cpu.percent\"\nabove = 80\n",
+            ["High CPU", "hint: "],
+        ),
     ] {
         std::fs::write(&file, text).unwrap();
         check(directory.path(), &["serve"], 3, &says);
@@ -81,4 +85,47 @@ fn a_token_without_a_key_says_where_keys_come_from() {
     check(directory.path(), &arguments, 4, &["error: ", "hint: ", "veritas serve"]);
     let arguments = ["token", "create", "--subject", "me", "--ttl", "never"];
     check(directory.path(), &arguments, 2, &["30m"]);
+}
+
+#[test]
+fn a_subject_that_cannot_be_one_and_a_variable_that_is_no_text_are_told() {
+    let directory = data_dir();
+    let _server = Server::start(directory.path(), &[]);
+    let arguments = ["token", "create", "--subject", "a\nb", "--data-dir", "data"];
+    check(directory.path(), &arguments, 2, &["control characters"]);
+    let arguments = ["token", "create", "--subject", "me", "--ttl", "91d"];
+    check(directory.path(), &arguments, 2, &["90 days"]);
+    let value = std::ffi::OsStr::from_bytes(b"127.0.0.1:\xff");
+    let output = veritas(directory.path()).args(["config", "show"]).env("VERITAS_LISTEN", value).output();
+    let output = output.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("VERITAS_LISTEN") && stderr.contains("hint: "), "{stderr}");
+}
+
+#[test]
+fn a_reader_that_stops_reading_and_a_full_disk_are_no_panics() {
+    let directory = data_dir();
+    let _server = Server::start(directory.path(), &[]);
+    for arguments in [
+        &["config", "show"][..],
+        &["config", "show", "--json"],
+        &["doctor", "--data-dir", "data"],
+        &["doctor", "--json", "--data-dir", "data"],
+        &["token", "create", "--subject", "me", "--data-dir", "data"],
+        &["openapi"],
+        &["man"],
+        &["completions", "bash"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let closed = veritas(directory.path()).args(arguments).stdout(writer).output().unwrap();
+        let stderr = String::from_utf8_lossy(&closed.stderr);
+        assert_eq!(closed.status.code(), Some(0), "{arguments:?}: {stderr}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let full = veritas(directory.path()).args(arguments).stdout(full).output().unwrap();
+        let stderr = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(1), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("error: failed to write to stdout"), "{arguments:?}: {stderr}");
+    }
 }

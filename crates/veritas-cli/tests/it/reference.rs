@@ -21,6 +21,7 @@ fn the_printed_openapi_document_is_the_committed_one() {
 fn every_command_has_help_with_an_example() {
     let help = stdout(&["--help"]);
     assert!(help.contains("Exit codes:"), "{help}");
+    assert!(help.starts_with("Finds what makes an application slow"), "{help}");
     for command in ["serve", "demo", "token create", "config show", "openapi", "doctor", "completions", "man"]
     {
         let words: Vec<_> = command.split(' ').chain(["--help"]).collect();
