@@ -1,8 +1,9 @@
 //! `veritas serve`: the engine and the API, until a signal ends them.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::Path, sync::Arc, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use veritas::{
     Engine,
     api::{
@@ -25,6 +26,8 @@ use crate::{arguments::ServeArguments, configuration, failure::Failure, signals}
 
 /// How long the token lives that is printed at the first start.
 const GREETING_TOKEN_LIFE: Duration = Duration::from_hours(1);
+/// The open files that are asked for, where the system lets us.
+const MOST_FILES: u64 = 8_192;
 
 /// Runs `veritas serve`.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
@@ -54,13 +57,20 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let engine = start_engine(config, &clock)?;
     let data_dir = engine.data_dir().context("a server owns its data directory")?;
     let (address_path, keys_path) = (data_dir.address_path(), data_dir.keys_path());
+    let is_first_start = !keys_path.exists();
     let (authenticator, keys) = authenticator(config, &engine, &clock, &keys_path)?;
     let router = api::server(Arc::clone(engine.sources()), authenticator, limits(config)?);
 
     let address = bound.address;
     announce(address, &address_path)?;
-    greet(address, &keys, &*clock)?;
-    let drained = bound.serve(router, ServeOptions::default(), stop).await;
+    // Not at every start: where stderr goes to a log, the log would always hold a token that works.
+    if is_first_start || std::io::stderr().is_terminal() {
+        greet(address, &keys, &*clock)?;
+    }
+    if !address.ip().is_loopback() {
+        tracing::warn!("tokens travel as they are: let others reach this address by a proxy with TLS only");
+    }
+    let drained = bound.serve(router, connections(), stop).await;
     if let Drained::Cut(connections) = drained {
         tracing::warn!(connections, "cut connections that were still open after the drain time");
     }
@@ -115,6 +125,12 @@ fn start_engine(config: &Config, clock: &Arc<dyn Clock>) -> Result<Engine, Failu
 
 /// Returns the default rules, with the configured ones beside or instead of them.
 fn rules(config: &Config) -> Vec<veritas::model::AlertRule> {
+    let known: Vec<_> = veritas::monitor::SERIES.iter().map(|series| series.name).collect();
+    for rule in &config.alert_rules {
+        for warning in veritas::alert::warnings(rule, &known) {
+            tracing::warn!(rule = rule.name, "an alert rule looks odd: {warning}");
+        }
+    }
     let mut rules = veritas::alert::default_rules();
     rules.retain(|rule| config.alert_rules.iter().all(|configured| configured.name != rule.name));
     rules.extend(config.alert_rules.iter().cloned());
@@ -176,6 +192,21 @@ fn limits(config: &Config) -> anyhow::Result<Limits> {
     })
 }
 
+/// Bounds the connections so that files can be opened still when all of them are taken.
+fn connections() -> ServeOptions {
+    let defaults = ServeOptions::default();
+    let allowed = getrlimit(Resource::Nofile);
+    // `None` is without bound.
+    let Some(mut files) = allowed.current else { return defaults };
+    // The usual 1,024 are few; what the system grants beyond is there to be used.
+    let wanted = allowed.maximum.map_or(MOST_FILES, |most| most.min(MOST_FILES));
+    if wanted > files && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..allowed }).is_ok() {
+        files = wanted;
+    }
+    let half = usize::try_from(files / 2).unwrap_or(usize::MAX);
+    ServeOptions { connections: defaults.connections.min(half).max(1), ..defaults }
+}
+
 /// Tells people and scripts where the server listens. Who has read the line finds the
 /// file, and who finds the file finds the whole address in it.
 pub(crate) fn announce(address: SocketAddr, path: &Path) -> anyhow::Result<()> {
@@ -203,7 +234,6 @@ pub(crate) fn greet(address: SocketAddr, keys: &KeySet, clock: &dyn Clock) -> an
 
 /// Sends log lines to stderr, coloured on a terminal only.
 fn start_log(level: &str) -> anyhow::Result<()> {
-    use std::io::IsTerminal;
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_new(level)?)
         .with_writer(std::io::stderr)

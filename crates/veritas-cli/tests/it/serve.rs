@@ -52,6 +52,18 @@ fn the_pasted_first_request_works() {
 }
 
 #[test]
+fn a_later_start_puts_no_token_into_the_log() {
+    let directory = data_dir();
+    drop(Server::start(directory.path(), &[]));
+    let mut server = Server::start(directory.path(), &[]);
+    server.signal("-TERM");
+    let mut said = String::new();
+    server.stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!said.contains("Bearer"), "{said}");
+}
+
+#[test]
 fn the_history_survives_a_kill() {
     let directory = data_dir();
     let server = Server::start(directory.path(), &[]);
