@@ -1,6 +1,6 @@
 //! `SQLite` targets: an advisor for each, one actuator for all.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use veritas_database::{
     Recorder,
@@ -38,23 +38,18 @@ pub(crate) fn register(
     if opened.is_empty() {
         return Vec::new();
     }
-    match IndexActuator::new(opened.iter().cloned(), Arc::clone(recorder), &proofs_path(storage)) {
+    let actuator = storage.scratch().map_err(|error| error.to_string()).and_then(|place| {
+        IndexActuator::new(opened.iter().cloned(), Arc::clone(recorder), place)
+            .map_err(|error| error.to_string())
+    });
+    match actuator {
         Ok(actuator) => optimizer.register(Arc::new(actuator)),
         Err(error) => {
-            tracing::warn!(%error, "proposals are not proven");
-            health.set("proofs", Condition::Degraded(error.to_string()));
+            tracing::warn!(error, "proposals are not proven");
+            health.set("proofs", Condition::Degraded(error));
         }
     }
     opened.into_iter().map(advisor).collect()
-}
-
-/// Returns where copies are made for proofs: in the data directory, else in a
-/// folder of this process among the temporary files.
-fn proofs_path(storage: &Storage) -> PathBuf {
-    storage.directory().map_or_else(
-        || std::env::temp_dir().join(format!("veritas-{}", std::process::id())),
-        |directory| directory.path().to_owned(),
-    )
 }
 
 fn advisor(target: Arc<SqliteTarget>) -> Advisor {

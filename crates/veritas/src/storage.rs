@@ -25,6 +25,35 @@ pub(crate) struct Storage {
     control: Arc<dyn ControlPlane>,
     ownership: Ownership,
     in_memory_because: Option<String>,
+    #[cfg(feature = "sqlite")]
+    scratch: std::sync::OnceLock<Scratch>,
+}
+
+/// A directory for copies of an engine that owns none: under a name that nobody can
+/// foresee, for this user alone, removed with the engine.
+#[cfg(feature = "sqlite")]
+struct Scratch(PathBuf);
+
+#[cfg(feature = "sqlite")]
+impl Scratch {
+    fn create() -> std::io::Result<Self> {
+        use std::{hash::BuildHasher as _, os::unix::fs::DirBuilderExt as _};
+        let pid = std::process::id();
+        let unforeseen = std::hash::RandomState::new().hash_one(pid);
+        let path = std::env::temp_dir().join(format!("veritas-{pid}-{unforeseen:016x}"));
+        // Not recursive: a directory that is there already is not ours.
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "failed to remove the directory for copies");
+        }
+    }
 }
 
 impl std::fmt::Debug for Storage {
@@ -61,6 +90,8 @@ impl Storage {
             control: Arc::new(control),
             ownership,
             in_memory_because: None,
+            #[cfg(feature = "sqlite")]
+            scratch: std::sync::OnceLock::new(),
         })
     }
 
@@ -71,7 +102,14 @@ impl Storage {
 
     fn in_memory(clock: &Arc<dyn Clock>, because: Option<String>) -> Self {
         let control = Arc::new(MemoryControlPlane::new(Arc::clone(clock)));
-        Self { directory: None, control, ownership: Ownership::Optional, in_memory_because: because }
+        Self {
+            directory: None,
+            control,
+            ownership: Ownership::Optional,
+            in_memory_because: because,
+            #[cfg(feature = "sqlite")]
+            scratch: std::sync::OnceLock::new(),
+        }
     }
 
     pub(crate) fn control(&self) -> &Arc<dyn ControlPlane> {
@@ -80,6 +118,23 @@ impl Storage {
 
     pub(crate) fn directory(&self) -> Option<&DataDir> {
         self.directory.as_ref()
+    }
+
+    /// Returns where copies for proofs are made: in the data directory, else in a
+    /// directory of this engine among the temporary files.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn scratch(&self) -> std::io::Result<&Path> {
+        if let Some(directory) = &self.directory {
+            return Ok(directory.path());
+        }
+        let scratch = match self.scratch.get() {
+            Some(scratch) => scratch,
+            None => {
+                let created = Scratch::create()?;
+                self.scratch.get_or_init(|| created)
+            }
+        };
+        Ok(&scratch.0)
     }
 
     /// Returns whether the engine may not run without what lasts.

@@ -58,3 +58,26 @@ fn a_target_that_is_no_database_degrades_only_itself() {
         .collect();
     assert_eq!(degraded, ["target:notes"]);
 }
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn copies_of_an_engine_without_a_directory_are_private_and_go_with_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let ours = || {
+        let prefix = format!("veritas-{}-", std::process::id());
+        let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).collect::<Vec<_>>()
+    };
+    let directory = veritas_testkit::data_dir();
+    let path = directory.path().join("empty.db");
+    std::fs::write(&path, "").unwrap();
+    let engines = [(); 2].map(|()| Engine::builder().sqlite("app", &path).start().unwrap());
+    let places = ours();
+    assert_eq!(places.len(), engines.len(), "each has its own: {places:?}");
+    for place in places {
+        assert_eq!(place.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    drop(engines);
+    assert!(ours().is_empty(), "{:?}", ours());
+}
