@@ -56,13 +56,13 @@ fn what_is_logged_holds_no_literals() {
     let parameters = ["secret".into()];
     let sql = "SELECT * FROM users WHERE name = ? AND mail = 'secret'";
     let call = recorder.statement(sql).parameters(&parameters);
-    let mut logged = format!("{call:?}");
+    let running = format!("{call:?}");
     call.finish(1, None);
     let execution = Execution { parameters: &parameters, ..Execution::new(sql, Duration::from_secs(2)) };
     recorder.record(&execution);
     let snapshot = recorder.snapshot();
     assert_eq!(only(&snapshot).sample_parameters, [parameters.to_vec()], "they are held, for proofs");
-    logged.push_str(&format!("{execution:?} {snapshot:?} {recorder:?} {:?}", recorder.slow_log()));
+    let logged = format!("{running} {execution:?} {snapshot:?} {recorder:?} {:?}", recorder.slow_log());
     assert!(logged.contains("users") && !logged.contains("secret"), "{logged}");
 }
 
