@@ -171,6 +171,7 @@ impl Optimizer {
         record.state = ProposalState::Dismissed;
         record.changed_at = self.clock.now();
         self.control.put_proposal(&record).map_err(|source| DismissError::Store { source })?;
+        self.succeeded(id.as_str()); // what failed to be measured is not tried again
         tracing::info!(proposal = id.as_str(), by, "a proposal was dismissed");
         Ok(record)
     }

@@ -322,6 +322,18 @@ fn a_dismissed_proposal_is_neither_proven_nor_applied() {
 }
 
 #[test]
+fn what_fails_to_be_measured_is_no_trouble_any_more_once_it_is_dismissed() {
+    let mut scene = Scene::new(Mode::Approve);
+    // No actuator knows the target.
+    scene.optimizer = Optimizer::new(scene.control.clone(), Arc::new(scene.clock.clone()), short_options());
+    scene.optimizer.observe(Vec::new(), vec![scene.proposal.clone()]).unwrap();
+    scene.steps(1, 100.0);
+    assert_eq!(scene.optimizer.troubles()[0].step, "measure");
+    scene.optimizer.dismiss(&scene.proposal.id, "alice").unwrap();
+    assert!(scene.optimizer.troubles().is_empty());
+}
+
+#[test]
 fn a_revert_that_fails_is_tried_again_for_ever_and_shown() {
     let (mut scene, change) = Scene::verifying();
     let health = Arc::new(Health::default());
