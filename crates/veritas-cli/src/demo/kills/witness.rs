@@ -48,7 +48,8 @@ struct Book {
     failures: Vec<String>,
     kills: u64,
     kills_during_start: u64,
-    checks: u64,
+    restarts: u64,
+    faulty: u64,
     looked_for: u64,
     indexes: u64,
 }
@@ -73,7 +74,9 @@ struct Rule {
 pub(super) struct Figures {
     pub(super) kills: u64,
     pub(super) kills_during_start: u64,
-    pub(super) checks: u64,
+    /// Restarts after a kill that were checked, and those that lacked something.
+    pub(super) restarts: u64,
+    pub(super) faulty: u64,
     pub(super) kinds: Vec<(&'static str, u64)>,
     pub(super) records: u64,
     pub(super) looked_for: u64,
@@ -159,6 +162,20 @@ impl Witness {
         }
     }
 
+    /// Looks for everything after a restart that followed a kill.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::check`].
+    pub(super) async fn check_restart(&self, client: &mut Client, database: &Path) -> anyhow::Result<()> {
+        let failures = self.book().failures.len();
+        self.check(client, database).await?;
+        let mut book = self.book();
+        book.restarts += 1;
+        book.faulty += u64::from(book.failures.len() > failures);
+        Ok(())
+    }
+
     /// Looks for everything. The service was just started, and nobody else asks it.
     ///
     /// # Errors
@@ -172,7 +189,6 @@ impl Witness {
         let after = changes(client).await?;
         let news = {
             let mut book = self.book();
-            book.checks += 1;
             book.degraded.extend(degraded);
             book.check_indexes(&before, &indexes, &after);
             book.check_states(&after);
@@ -245,7 +261,8 @@ impl Witness {
         Figures {
             kills: book.kills,
             kills_during_start: book.kills_during_start,
-            checks: book.checks,
+            restarts: book.restarts,
+            faulty: book.faulty,
             records: kinds.iter().map(|(_, count)| count).sum(),
             kinds,
             looked_for: book.looked_for,
