@@ -42,19 +42,19 @@ pub(crate) fn load(
         loader = loader.flag(key, *flag, value.as_str());
     }
     // A LoadError ends each of its lines with a hint of its own.
-    let loaded = loader.load().map_err(|error| Failure {
+    let accepted = loader.load().map_err(|error| Failure {
         code: Failure::CONFIGURATION,
         error: error.into(),
         hint: None,
     })?;
-    for rule in &loaded.config.alert_rules {
+    for rule in &accepted.config.alert_rules {
         veritas::alert::validate(rule).map_err(|error| {
             let error =
                 anyhow::Error::new(error).context(format!("alerts.rules: {:?} is refused", rule.name));
             Failure::new(Failure::CONFIGURATION, error, "the API takes a rule under the same conditions")
         })?;
     }
-    Ok(loaded)
+    Ok(accepted)
 }
 
 /// Returns the variables that are text. One of ours that is not would go unnoticed otherwise.
