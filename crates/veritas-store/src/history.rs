@@ -11,7 +11,10 @@ use std::{
     fs,
     num::NonZeroUsize,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -90,8 +93,11 @@ pub struct HistoryStatistics {
 #[derive(Debug)]
 pub struct History {
     // A std mutex: held for one point (a copy and one write to the page
-    // cache), or while the points of an answer are copied.
+    // cache; a sync of the disk where a segment begins or ends), or while the
+    // points of an answer are copied.
     state: Mutex<State>,
+    /// Points in memory, to be read without the lock.
+    points: AtomicUsize,
     health: Option<Arc<Health>>,
     sync_every: Duration,
 }
@@ -100,7 +106,7 @@ impl History {
     /// Starts a history that lasts as long as the process and holds `points` points.
     pub fn in_memory(points: NonZeroUsize) -> Self {
         let state = State::new(Arc::default(), Head::new(points), None, Repairs::default());
-        Self { state: Mutex::new(state), health: None, sync_every: Duration::MAX }
+        Self::of(state, None, Duration::MAX)
     }
 
     /// Opens the history in a directory, which is created when it does not
@@ -130,7 +136,12 @@ impl History {
         let log = Log::new(directory.to_owned(), options.max_bytes.get(), segments);
         health.set("history", Condition::Ready);
         let state = State::new(Arc::new(series), head, Some(log), repairs);
-        Ok(Self { state: Mutex::new(state), health: Some(health), sync_every: options.sync_every })
+        Ok(Self::of(state, Some(health), options.sync_every))
+    }
+
+    fn of(state: State, health: Option<Arc<Health>>, sync_every: Duration) -> Self {
+        let points = AtomicUsize::new(state.points());
+        Self { state: Mutex::new(state), points, health, sync_every }
     }
 
     /// Adds a point. A NaN is no value; a name that occurs twice keeps its last value.
@@ -157,6 +168,7 @@ impl History {
         let was_recording = state.is_recording();
         let recorded = state.append(at, numbers, texts);
         let not_recorded = state.points_not_recorded();
+        self.points.store(state.points(), Ordering::Relaxed);
         drop(state);
         if let Some(health) = &self.health {
             match &recorded {
@@ -234,9 +246,9 @@ impl History {
         Ok(answer.finish())
     }
 
-    /// Returns the number of points in memory.
+    /// Returns the number of points in memory. Takes no lock, so an executor may ask.
     pub fn len(&self) -> usize {
-        self.statistics().points_in_memory
+        self.points.load(Ordering::Relaxed)
     }
 
     /// Returns whether there is no point in memory.
@@ -244,7 +256,8 @@ impl History {
         self.len() == 0
     }
 
-    /// Returns what the history holds and what it lost.
+    /// Returns what the history holds and what it lost. May wait while a point is
+    /// recorded: for the disk, now and then.
     pub fn statistics(&self) -> HistoryStatistics {
         self.state().statistics()
     }
@@ -258,5 +271,28 @@ impl History {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_points_is_known_while_one_is_recorded() {
+        let capacity = NonZeroUsize::new(3).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let options = HistoryOptions { head_points: capacity, ..HistoryOptions::default() };
+        let open = || History::open(directory.path(), options, Arc::default()).unwrap();
+        let history = open();
+        for second in 1..=5 {
+            history.append(Timestamp::from_nanos(second), &[("a", 1.0)], &[]).unwrap();
+            // As while a segment is made durable.
+            let recording = history.state();
+            assert_eq!(history.len(), usize::try_from(second).unwrap().min(3));
+            drop(recording);
+        }
+        drop(history);
+        assert_eq!(open().len(), 3);
     }
 }

@@ -57,6 +57,10 @@ impl State {
         self.recording
     }
 
+    pub(super) fn points(&self) -> usize {
+        self.head.len()
+    }
+
     pub(super) const fn points_not_recorded(&self) -> u64 {
         self.points_not_recorded
     }
