@@ -284,8 +284,8 @@ pub(crate) fn is_among(table: &str, wanted: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parser::DEEPEST;
     use crate::fingerprint::normalize;
+    use crate::parser::DEEPEST;
 
     fn shape(sql: &str) -> Shape {
         Shape::of_normalized(&normalize(sql))

@@ -1,7 +1,7 @@
 //! Trials: the same statement, with the same values, on a copy with the index
 //! and on one without, in pairs and in random order.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use rusqlite::{Connection, Statement, StatementStatus, types::ValueRef};
 use veritas_model::{Clock, Interval, stable_hash};
@@ -43,6 +43,8 @@ struct Run {
 /// What the pairs showed.
 #[derive(Debug, Clone)]
 pub(crate) struct Pairs {
+    /// The vector of each pair.
+    vectors: Vec<usize>,
     /// Steps without and with the index.
     steps: Vec<(f64, f64)>,
     /// Seconds without and with the index.
@@ -109,6 +111,7 @@ impl Bench {
         let mut without = rows_only(&self.without, || self.without.prepare(sql))?;
         let mut with = rows_only(&self.with, || self.with.prepare(sql))?;
         let mut pairs = Pairs {
+            vectors: Vec::with_capacity(wanted),
             steps: Vec::with_capacity(wanted),
             seconds: Vec::with_capacity(wanted),
             results_equal: true,
@@ -138,7 +141,7 @@ impl Bench {
             };
             match (before, after) {
                 _ if !counts => {}
-                (Ok(before), Ok(after)) => pairs.add(before, after),
+                (Ok(before), Ok(after)) => pairs.add(index, before, after),
                 (Err(error), _) | (_, Err(error)) if is_interrupted(&error) => {
                     pairs.error.get_or_insert_with(|| describe(&error));
                     break; // the time was over within the pair
@@ -234,7 +237,8 @@ impl Bench {
 }
 
 impl Pairs {
-    fn add(&mut self, before: Run, after: Run) {
+    fn add(&mut self, vector: usize, before: Run, after: Run) {
+        self.vectors.push(vector);
         self.steps.push((before.steps, after.steps));
         self.seconds.push((before.seconds, after.seconds));
         self.results_equal &= before.digest == after.digest && before.rows == after.rows;
@@ -247,13 +251,28 @@ impl Pairs {
 
     /// Returns the gain in steps; `None` without pairs.
     pub(crate) fn steps(&self, seed: u64) -> Option<Gain> {
-        gain(&self.steps, seed)
+        gain(&self.by_vector(&self.steps), seed)
     }
 
     /// Returns the gain in seconds; `None` without pairs or when the clock is
     /// too coarse to see the statement.
     pub(crate) fn seconds(&self, seed: u64) -> Option<Gain> {
-        gain(&self.seconds, seed)
+        gain(&self.by_vector(&self.seconds), seed)
+    }
+
+    /// Returns the mean pair of each vector: repetitions of one vector are no
+    /// evidence about others. A statement that has one vector only, since it has no
+    /// parameters, is judged by its repetitions.
+    fn by_vector(&self, pairs: &[(f64, f64)]) -> Vec<(f64, f64)> {
+        let mut sums: BTreeMap<usize, (f64, f64, f64)> = BTreeMap::new();
+        for (vector, pair) in self.vectors.iter().zip(pairs) {
+            let sum = sums.entry(*vector).or_default();
+            *sum = (sum.0 + pair.0, sum.1 + pair.1, sum.2 + 1.0);
+        }
+        if sums.len() < 2 {
+            return pairs.to_vec();
+        }
+        sums.into_values().map(|(before, after, count)| (before / count, after / count)).collect()
     }
 
     /// Returns the median seconds without and with the index.
@@ -323,6 +342,24 @@ mod tests {
         let pairs =
             bench.pairs("SELECT a, b FROM t WHERE a < ?", &vectors, 3, limit, &mut Rng::new(1)).unwrap();
         assert_eq!((pairs.count(), pairs.failed, pairs.results_equal), (3, 0, expected), "{left} / {right}");
+    }
+
+    #[test]
+    fn repetitions_of_a_vector_are_one_piece_of_evidence() {
+        let run = |steps| Run { steps, seconds: 0.0, digest: 0, rows: 0 };
+        let mut pairs = Pairs {
+            vectors: Vec::new(),
+            steps: Vec::new(),
+            seconds: Vec::new(),
+            results_equal: true,
+            failed: 0,
+            error: None,
+        };
+        for repetition in 0..30 {
+            pairs.add(repetition % 3, run(100.0), run(90.0));
+        }
+        // Three signs in a row are no proof, however often they are thrown again.
+        assert_eq!(pairs.steps(1).unwrap().p_value, 0.125);
     }
 
     #[test]

@@ -25,12 +25,17 @@ use crate::Value;
 
 /// How many vectors are sampled.
 const SAMPLED: usize = 32;
+/// Fewer different vectors of real calls are topped up from the columns: a proof
+/// counts vectors, not repetitions, and this many can reach a p-value below 1 %.
+const FEWEST: usize = 8;
 
 /// Where parameter vectors come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     /// From real calls.
     Calls,
+    /// Some from real calls (so many), the others sampled from the columns.
+    Both(usize),
     /// Sampled from the columns.
     Columns,
     /// The statement has no parameters.
@@ -42,6 +47,10 @@ impl Source {
     pub(crate) fn words(self, vectors: usize) -> String {
         match self {
             Self::Calls => format!("parameter vectors of real calls: {vectors}"),
+            Self::Both(real) => format!(
+                "parameter vectors of real calls: {real}, sampled from the columns: {}",
+                vectors.saturating_sub(real)
+            ),
             Self::Columns => {
                 format!("parameter vectors sampled from the columns, not of real calls: {vectors}")
             }
@@ -83,14 +92,45 @@ pub(crate) fn vectors(
     if count == 0 {
         return Ok((vec![Vec::new()], Source::None));
     }
-    let kept: Vec<Vec<Value>> =
-        executable.vectors.iter().filter(|vector| vector.len() == count).cloned().collect();
-    if !kept.is_empty() {
-        return Ok((kept, Source::Calls));
+    let mut vectors: Vec<Vec<Value>> = Vec::new();
+    for kept in executable.vectors.iter().filter(|vector| vector.len() == count) {
+        if !vectors.contains(kept) {
+            vectors.push(kept.clone());
+        }
     }
+    let real = vectors.len();
+    if real >= FEWEST {
+        return Ok((vectors, Source::Calls));
+    }
+    match sampled(statement, &prepared, schema, connection, usual_rows, rng) {
+        Ok(sampled) if real == 0 => Ok((sampled, Source::Columns)),
+        Ok(sampled) => {
+            for vector in sampled {
+                if vectors.len() < 2 * FEWEST && !vectors.contains(&vector) {
+                    vectors.push(vector);
+                }
+            }
+            let source = if vectors.len() > real { Source::Both(real) } else { Source::Calls };
+            Ok((vectors, source))
+        }
+        Err(_) if real > 0 => Ok((vectors, Source::Calls)),
+        Err(why) => Err(why),
+    }
+}
+
+/// Samples vectors from the columns that the parameters are compared with.
+fn sampled(
+    statement: &Statement,
+    prepared: &rusqlite::Statement<'_>,
+    schema: &Schema,
+    connection: &Connection,
+    usual_rows: i64,
+    rng: &mut Rng,
+) -> Result<Vec<Vec<Value>>, String> {
+    let count = prepared.parameter_count();
     let mut roles = vec![None; count];
     let by_place = roles_by_place(&statement.tree, schema);
-    for (place, index) in parameter_places(&statement.tree, &prepared) {
+    for (place, index) in parameter_places(&statement.tree, prepared) {
         if let Some(slot) = index.checked_sub(1).and_then(|index| roles.get_mut(index)) {
             *slot = slot.take().or_else(|| by_place.get(&place).cloned());
         }
@@ -104,7 +144,7 @@ pub(crate) fn vectors(
     if sampled.is_empty() {
         return Err("no calls were kept, and the table has no rows to sample".to_owned());
     }
-    Ok((sampled, Source::Columns))
+    Ok(sampled)
 }
 
 /// Samples one vector: the columns of one table from one row.

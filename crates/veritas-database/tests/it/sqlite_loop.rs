@@ -46,7 +46,7 @@ fn a_missing_index_is_found_proven_created_watched_and_taken_back() {
     assert!(shop.our_indexes().is_empty(), "measuring leaves the live file alone");
     assert_eq!(gain.metric, WorkMetric::VmSteps);
     assert!(gain.results_equal && gain.pairs >= 30, "{gain:#?}");
-    assert!(gain.gain > 0.99 && gain.gain_interval.low > 0.99 && gain.p_value < 1e-6, "{gain:#?}");
+    assert!(gain.gain > 0.99 && gain.gain_interval.low > 0.99 && gain.p_value < 1e-4, "{gain:#?}");
     assert!(gain.seconds_after < gain.seconds_before, "{gain:#?}");
     let (before, after) = (gain.bytes_read_before.unwrap(), gain.bytes_read_after.unwrap());
     assert!(before > 1e6 && after < before / 5.0, "{before} {after}");
