@@ -45,6 +45,8 @@ impl Server {
             // A test of every operation is more than one subject is meant to ask.
             .env("VERITAS_LIMITS_REQUESTS_PER_SECOND", "100000")
             .env("VERITAS_LIMITS_BURST", "100000")
+            .env("VERITAS_LIMITS_FAILED_TOKENS_PER_SECOND", "100000")
+            .env("VERITAS_LIMITS_FAILED_TOKENS_BURST", "100000")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

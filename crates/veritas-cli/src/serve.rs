@@ -187,6 +187,7 @@ fn limits(config: &Config) -> anyhow::Result<Limits> {
     Ok(Limits {
         subject_rate: rate(config.limits.requests_per_second, config.limits.burst),
         address_rate: rate(config.limits.requests_per_second, config.limits.burst),
+        failure_rate: rate(config.limits.failed_tokens_per_second, config.limits.failed_tokens_burst),
         trusted_proxies: TrustedProxies::parse(proxies.iter().map(String::as_str))?,
         ..defaults
     })

@@ -110,6 +110,10 @@ pub struct Limits {
     pub requests_per_second: NonZeroU32,
     /// Requests at once before the rate applies.
     pub burst: NonZeroU32,
+    /// Tokens per second that one address may send in vain.
+    pub failed_tokens_per_second: NonZeroU32,
+    /// Tokens that one address may send in vain at once.
+    pub failed_tokens_burst: NonZeroU32,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<AddressRange>,
 }

@@ -334,6 +334,8 @@ impl Values<'_> {
             limits: Limits {
                 requests_per_second: set(self.rate("limits.requests_per_second")),
                 burst: set(self.rate("limits.burst")),
+                failed_tokens_per_second: set(self.rate("limits.failed_tokens_per_second")),
+                failed_tokens_burst: set(self.rate("limits.failed_tokens_burst")),
                 trusted_proxies: set(self.address_ranges("limits.trusted_proxies")),
             },
             jwt: Jwt {

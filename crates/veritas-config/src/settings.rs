@@ -102,6 +102,18 @@ pub const SETTINGS: &[Setting] = &[
         help: "Requests that one subject may make at once before the rate applies.",
     },
     Setting {
+        key: "limits.failed_tokens_per_second",
+        kind: Kind::Integer { least: 1, most: 1_000_000 },
+        default: Some("1"),
+        help: "Tokens per second that one address may send in vain; beyond that it is told to slow down.",
+    },
+    Setting {
+        key: "limits.failed_tokens_burst",
+        kind: Kind::Integer { least: 1, most: 1_000_000 },
+        default: Some("20"),
+        help: "Tokens that one address may send in vain at once.",
+    },
+    Setting {
         key: "limits.trusted_proxies",
         kind: Kind::AddressRanges,
         default: Some(""),

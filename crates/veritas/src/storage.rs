@@ -127,12 +127,11 @@ impl Storage {
         if let Some(directory) = &self.directory {
             return Ok(directory.path());
         }
-        let scratch = match self.scratch.get() {
-            Some(scratch) => scratch,
-            None => {
-                let created = Scratch::create()?;
-                self.scratch.get_or_init(|| created)
-            }
+        let scratch = if let Some(scratch) = self.scratch.get() {
+            scratch
+        } else {
+            let created = Scratch::create()?;
+            self.scratch.get_or_init(|| created)
         };
         Ok(&scratch.0)
     }
