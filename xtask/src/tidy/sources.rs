@@ -97,7 +97,7 @@ fn holds_word(line: &str, first: &str, second: &str) -> bool {
     })
 }
 
-/// Returns whether the line names a path that begins so; `…/work/` in a longer path does not.
+/// Returns whether the line names a path that begins with `folder`; the same name deeper in a path is none.
 fn holds_path(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         let before = line[..at].chars().next_back();
