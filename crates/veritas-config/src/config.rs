@@ -34,6 +34,8 @@ pub struct Config {
     pub optimize: Optimize,
     /// `SQLite` databases to advise on.
     pub sqlite: Vec<SqliteTarget>,
+    /// A Redis server to look at.
+    pub redis: Option<RedisTarget>,
     /// Alert rules beyond the default ones, or instead of them where the name is the same.
     pub alert_rules: Vec<AlertRule>,
 }
@@ -177,6 +179,15 @@ impl Optimize {
     pub fn modes(&self) -> &[(ChangeKind, Mode)] {
         &self.modes
     }
+}
+
+/// A Redis server to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisTarget {
+    /// Where it is, without a password.
+    pub url: String,
+    /// The file that holds the password.
+    pub password_file: Option<PathBuf>,
 }
 
 /// A `SQLite` database to advise on.

@@ -41,6 +41,8 @@ pub enum Kind {
     SqliteTargets,
     /// Any text that is not empty.
     Text,
+    /// An address with a scheme, and without a password: settings hold no secrets.
+    Url,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -77,6 +79,7 @@ impl Kind {
                 "tables with name and path, such as [{ name = \"app\", path = \"app.db\" }]".to_owned()
             }
             Self::Text => "a text".to_owned(),
+            Self::Url => "an address such as \"redis://user@127.0.0.1:6379\", without a password".to_owned(),
             Self::Word(words) => format!("one of {}", quoted(words)),
         }
     }
@@ -108,7 +111,7 @@ impl Kind {
                 Ok(Value::Path(folder.join(text.as_ref())))
             }
             (
-                Self::Address | Self::Path | Self::Seconds { .. } | Self::Text | Self::Word(_),
+                Self::Address | Self::Path | Self::Seconds { .. } | Self::Text | Self::Url | Self::Word(_),
                 DeValue::String(text),
             ) => self.read_text(text),
             _ => Err(mistyped()),
@@ -125,7 +128,7 @@ impl Kind {
             Self::AlertRules => Err(refused()),
             Self::Flag => text.parse().map(Value::Flag).map_err(|_| refused()),
             Self::Integer { .. } => self.integer(Some(text.parse().map_err(|_| refused())?)),
-            Self::Path | Self::Text if text.is_empty() => Err(Complaint::new("is empty", self.expects())),
+            Self::Path | Self::Text | Self::Url if text.is_empty() => Err(Complaint::new("is empty", self.expects())),
             Self::Path => Ok(Value::Path(PathBuf::from(text))),
             Self::Seconds { .. } => self.seconds(Some(seconds(text).ok_or_else(refused)?)),
             Self::SqliteTargets => {
@@ -139,6 +142,7 @@ impl Kind {
                 named_once(targets.ok_or_else(|| Complaint::new("is not a list of targets", hint))?)
             }
             Self::Text => Ok(Value::Text(text.to_owned())),
+            Self::Url => self.url(text),
             Self::Word(words) => {
                 words.iter().find(|word| **word == text).map(|word| Value::Word(word)).ok_or_else(|| {
                     let hint = nearest(text, words.iter().copied()).map_or_else(
@@ -162,6 +166,7 @@ impl Kind {
             Self::Seconds { .. } => "a duration",
             Self::SqliteTargets => "a list of targets",
             Self::Text => "a text",
+            Self::Url => "an address with a scheme",
             Self::Word(_) => "a known word",
         }
     }
@@ -181,6 +186,21 @@ impl Kind {
             .filter(|seconds| (least..=most).contains(seconds))
             .map(|seconds| Value::Seconds(Duration::from_secs_f64(seconds)))
             .ok_or_else(|| Complaint::new("is out of range", self.expects()))
+    }
+
+    fn url(self, text: &str) -> Result<Value, Complaint> {
+        let Some((_, rest)) = text.split_once("://").filter(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
+        else {
+            return Err(Complaint::new(format!("is not {}", self.noun()), self.expects()));
+        };
+        let before_host = rest.rsplit_once('@').map_or("", |(before, _)| before);
+        if before_host.contains(':') || rest.contains("pass=") || rest.contains("password=") {
+            return Err(Complaint::new(
+                "holds a password",
+                "write it to a file that only this user can read, and name that in targets.redis_password_file",
+            ));
+        }
+        Ok(Value::Text(text.to_owned()))
     }
 
     fn address_ranges<'a>(self, texts: impl Iterator<Item = &'a str>) -> Result<Value, Complaint> {

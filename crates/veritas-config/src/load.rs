@@ -11,8 +11,8 @@ use std::{
 use veritas_model::{Bytes, ChangeKind, Mode};
 
 use crate::{
-    Config, LoadError, Origin, Problem, SETTINGS, Setting,
-    config::{Database, History, Jwt, JwtMode, Limits, LogLevel, Optimize, Sampling},
+    Config, Kind, LoadError, Origin, Problem, SETTINGS, Setting,
+    config::{Database, History, Jwt, JwtMode, Limits, LogLevel, Optimize, RedisTarget, Sampling},
     file,
     kind::Complaint,
     settings,
@@ -232,6 +232,11 @@ fn put(
             }
         }
         Err(Complaint { what, hint }) => {
+            // What stands before the host may be a password.
+            let written = match (setting.kind, written.rsplit_once('@')) {
+                (Kind::Url, Some((_, host))) => &format!("…@{host}"),
+                _ => written,
+            };
             let mut shown: String = written.lines().next().unwrap_or_default().chars().take(80).collect();
             if shown.len() < written.len() {
                 shown.push('…');
@@ -258,7 +263,7 @@ fn contradictions(config: &Config, resolved: &[Resolved]) -> Vec<Problem> {
 fn unknown_variable(variable: &str) -> Problem {
     let variables: Vec<String> = SETTINGS.iter().filter_map(Setting::variable).collect();
     let hint = if variable.contains("SECRET") || variable.contains("PASSWORD") {
-        "secrets are read from files: set VERITAS_JWT_SECRET_FILE".to_owned()
+        "secrets are read from files: set VERITAS_JWT_SECRET_FILE or VERITAS_TARGETS_REDIS_PASSWORD_FILE".to_owned()
     } else {
         nearest(variable, variables.iter().map(String::as_str)).map_or_else(
             || "`veritas config show` lists every setting".to_owned(),
@@ -348,6 +353,10 @@ impl Values<'_> {
             },
             optimize: Optimize { modes: modes.to_vec() },
             sqlite: set(self.sqlite_targets("targets.sqlite")),
+            redis: self.text("targets.redis").map(|url| RedisTarget {
+                url,
+                password_file: self.path("targets.redis_password_file"),
+            }),
             alert_rules: set(self.alert_rules("alerts.rules")),
         }
     }

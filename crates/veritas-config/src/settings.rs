@@ -168,6 +168,48 @@ pub const SETTINGS: &[Setting] = &[
         help: "What may be done with a proven proposal to drop an index.",
     },
     Setting {
+        key: "optimize.cache_capacity",
+        kind: Kind::Word(MODES),
+        default: Some("report_only"),
+        help: "What may be done with a proven proposal to give a cache another capacity.",
+    },
+    Setting {
+        key: "optimize.cache_ttl",
+        kind: Kind::Word(MODES),
+        default: Some("report_only"),
+        help: "What may be done with a proven proposal to give what a cache stores another time to live.",
+    },
+    Setting {
+        key: "optimize.cache_policy",
+        kind: Kind::Word(MODES),
+        default: Some("report_only"),
+        help: "What may be done with a proven proposal to change when a cache refreshes.",
+    },
+    Setting {
+        key: "optimize.cache_start",
+        kind: Kind::Word(MODES),
+        default: Some("report_only"),
+        help: "What may be done with a proven proposal to let a dormant cache store and serve.",
+    },
+    Setting {
+        key: "optimize.cache_stop",
+        kind: Kind::Word(MODES),
+        default: Some("report_only"),
+        help: "What may be done with a proven proposal to stop a cache that costs more than it saves.",
+    },
+    Setting {
+        key: "targets.redis",
+        kind: Kind::Url,
+        default: None,
+        help: "A Redis server to look at: `redis://`, `rediss://`, `unix://`, `redis-sentinel://HOSTS/MASTER` or `redis-cluster://HOSTS`. Without a password: see `targets.redis_password_file`.",
+    },
+    Setting {
+        key: "targets.redis_password_file",
+        kind: Kind::Path,
+        default: None,
+        help: "The file that holds the password of the Redis user.",
+    },
+    Setting {
         key: "targets.sqlite",
         kind: Kind::SqliteTargets,
         default: Some(""),

@@ -9,17 +9,40 @@ pub enum ChangeKind {
     IndexCreate,
     /// An index is dropped.
     IndexDrop,
+    /// A cache gets another capacity.
+    CacheCapacity,
+    /// What a cache stores gets another time to live.
+    CacheTtl,
+    /// A cache refreshes earlier, serves stale values, or spreads deadlines differently.
+    CachePolicy,
+    /// A cache that only watched begins to store and serve.
+    CacheStart,
+    /// A cache that costs more than it saves only watches from now on.
+    CacheStop,
 }
 
 impl ChangeKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::IndexCreate, Self::IndexDrop];
+    pub const ALL: [Self; 7] = [
+        Self::IndexCreate,
+        Self::IndexDrop,
+        Self::CacheCapacity,
+        Self::CacheTtl,
+        Self::CachePolicy,
+        Self::CacheStart,
+        Self::CacheStop,
+    ];
 
     /// Returns the word used in JSON, configuration and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::IndexCreate => "index_create",
             Self::IndexDrop => "index_drop",
+            Self::CacheCapacity => "cache_capacity",
+            Self::CacheTtl => "cache_ttl",
+            Self::CachePolicy => "cache_policy",
+            Self::CacheStart => "cache_start",
+            Self::CacheStop => "cache_stop",
         }
     }
 
@@ -32,6 +55,9 @@ impl ChangeKind {
     pub const fn group(self) -> KindGroup {
         match self {
             Self::IndexCreate | Self::IndexDrop => KindGroup::Indexing,
+            Self::CacheCapacity | Self::CacheTtl | Self::CachePolicy | Self::CacheStart | Self::CacheStop => {
+                KindGroup::Caching
+            }
         }
     }
 }
@@ -43,6 +69,8 @@ pub enum KindGroup {
     Indexing,
     /// Every other database change.
     QueryExecution,
+    /// Changes to caches.
+    Caching,
 }
 
 impl KindGroup {
@@ -51,6 +79,7 @@ impl KindGroup {
         match self {
             Self::Indexing => "indexing",
             Self::QueryExecution => "query_execution",
+            Self::Caching => "caching",
         }
     }
 }

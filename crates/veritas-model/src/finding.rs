@@ -15,16 +15,55 @@ pub enum FindingKind {
     RepeatedComputation,
     /// A statement is slower than the slow threshold, cause not known yet.
     SlowStatement,
+    /// A cache would hit more often if it held more.
+    CacheTooSmall,
+    /// A cache would hit as often if it held less.
+    CacheTooLarge,
+    /// Another time to live would serve a cache better.
+    CacheTtl,
+    /// A cache costs more than it saves.
+    CacheNetLoss,
+    /// A function, or a cache that only watches, would gain from caching.
+    CacheCandidate,
+    /// One key takes a large part of the look-ups.
+    HotKey,
+    /// One key takes a large part of the memory.
+    BigKey,
+    /// A Redis server is short of memory, or has no limit.
+    RedisMemory,
+    /// A Redis server evicts what is still wanted, or refuses writes.
+    RedisEviction,
+    /// A Redis server spends its time in commands that read everything.
+    RedisSlowCommand,
+    /// A Redis server holds keys that never expire.
+    RedisKeysWithoutTtl,
+    /// A Redis server answers late.
+    RedisLatency,
+    /// A Redis server refuses connections, cannot save, or has lost its replica.
+    RedisHealth,
 }
 
 impl FindingKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 18] = [
         Self::MissingIndex,
         Self::NPlusOne,
         Self::UnboundedResult,
         Self::RepeatedComputation,
         Self::SlowStatement,
+        Self::CacheTooSmall,
+        Self::CacheTooLarge,
+        Self::CacheTtl,
+        Self::CacheNetLoss,
+        Self::CacheCandidate,
+        Self::HotKey,
+        Self::BigKey,
+        Self::RedisMemory,
+        Self::RedisEviction,
+        Self::RedisSlowCommand,
+        Self::RedisKeysWithoutTtl,
+        Self::RedisLatency,
+        Self::RedisHealth,
     ];
 
     /// Returns the word used in JSON and tables.
@@ -35,6 +74,19 @@ impl FindingKind {
             Self::UnboundedResult => "unbounded_result",
             Self::RepeatedComputation => "repeated_computation",
             Self::SlowStatement => "slow_statement",
+            Self::CacheTooSmall => "cache_too_small",
+            Self::CacheTooLarge => "cache_too_large",
+            Self::CacheTtl => "cache_ttl",
+            Self::CacheNetLoss => "cache_net_loss",
+            Self::CacheCandidate => "cache_candidate",
+            Self::HotKey => "hot_key",
+            Self::BigKey => "big_key",
+            Self::RedisMemory => "redis_memory",
+            Self::RedisEviction => "redis_eviction",
+            Self::RedisSlowCommand => "redis_slow_command",
+            Self::RedisKeysWithoutTtl => "redis_keys_without_ttl",
+            Self::RedisLatency => "redis_latency",
+            Self::RedisHealth => "redis_health",
         }
     }
 
@@ -62,13 +114,28 @@ pub enum Subject {
         /// The name of its profile.
         name: String,
     },
+    /// A cache, or one key of it.
+    Cache {
+        /// The namespace.
+        namespace: String,
+        /// The key, where the finding is about one.
+        key: Option<String>,
+    },
+    /// A server that the engine looks at.
+    Server {
+        /// Its name among the engine's targets.
+        name: String,
+        /// What of it the finding is about (a command, a key pattern, a section), where it is not the whole.
+        part: Option<String>,
+    },
 }
 
 impl Subject {
     /// Returns the name to show.
     pub fn name(&self) -> &str {
         match self {
-            Self::Statement { name, .. } | Self::Function { name } => name,
+            Self::Statement { name, .. } | Self::Function { name } | Self::Server { name, .. } => name,
+            Self::Cache { namespace, .. } => namespace,
         }
     }
 }
@@ -115,6 +182,61 @@ pub enum Cause {
     },
     /// Slower than the threshold; nothing more is known.
     AboveThreshold,
+    /// Another capacity would bring another hit ratio.
+    CacheSize {
+        /// What it may hold, in bytes.
+        capacity: u64,
+        /// The share of look-ups that hit.
+        hit_ratio: f64,
+        /// What it should be allowed to hold, in bytes.
+        advised_capacity: u64,
+        /// The share of look-ups that would hit.
+        advised_hit_ratio: f64,
+    },
+    /// Another time to live would bring another hit ratio, or fewer stale values.
+    CacheTimeToLive {
+        /// The time to live, in seconds.
+        ttl_seconds: f64,
+        /// The share of look-ups that hit.
+        hit_ratio: f64,
+        /// What the time to live should be, in seconds.
+        advised_ttl_seconds: f64,
+        /// The share of look-ups that would hit.
+        advised_hit_ratio: f64,
+    },
+    /// The cache spends more time than it saves.
+    CacheLoss {
+        /// Seconds that the cache spends on one look-up.
+        spent_seconds: f64,
+        /// Seconds of loading that it saves on one look-up.
+        saved_seconds: f64,
+    },
+    /// The calls repeat, and nothing is cached yet.
+    CacheCandidate {
+        /// Calls seen.
+        calls: u64,
+        /// The share of them that a cache would have answered.
+        hit_ratio: f64,
+        /// Seconds that one call takes.
+        seconds_per_call: f64,
+    },
+    /// One key takes a large part of the look-ups.
+    HotKey {
+        /// Its share of the look-ups.
+        request_share: f64,
+    },
+    /// One key takes a large part of the memory.
+    BigKey {
+        /// What it takes, in bytes.
+        bytes: u64,
+    },
+    /// What a server says of itself.
+    ServerCondition {
+        /// The section that it was read from (`memory`, `commandstats`).
+        section: String,
+        /// The condition, in words.
+        detail: String,
+    },
 }
 
 /// How much there is to win, by share of the observed time.
@@ -197,6 +319,12 @@ impl Finding {
                 FindingId::derive(&[kind.as_str(), "statement", &fingerprint.to_string()])
             }
             Subject::Function { name } => FindingId::derive(&[kind.as_str(), "function", name]),
+            Subject::Cache { namespace, key } => {
+                FindingId::derive(&[kind.as_str(), "cache", namespace, key.as_deref().unwrap_or_default()])
+            }
+            Subject::Server { name, part } => {
+                FindingId::derive(&[kind.as_str(), "server", name, part.as_deref().unwrap_or_default()])
+            }
         }
     }
 }

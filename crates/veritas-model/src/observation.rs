@@ -19,6 +19,8 @@ pub enum Unit {
     Rows,
     /// Steps of a database's virtual machine: work that no other load disturbs.
     VmSteps,
+    /// Look-ups of a cache that found nothing.
+    Misses,
 }
 
 impl Unit {
@@ -32,12 +34,13 @@ impl Unit {
             Self::Ratio => "ratio",
             Self::Rows => "rows",
             Self::VmSteps => "vm_steps",
+            Self::Misses => "misses",
         }
     }
 
     /// Reads the word that [`Self::as_str`] writes.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Count, Self::PerSecond, Self::Seconds, Self::Bytes, Self::Ratio, Self::Rows, Self::VmSteps]
+        [Self::Count, Self::PerSecond, Self::Seconds, Self::Bytes, Self::Ratio, Self::Rows, Self::VmSteps, Self::Misses]
             .into_iter()
             .find(|unit| unit.as_str() == word)
     }

@@ -7,6 +7,8 @@ use crate::Fingerprint;
 pub enum WorkMetric {
     /// Steps of the database's virtual machine: the same on a busy and on an idle machine.
     VmSteps,
+    /// Look-ups of a cache that found nothing: what hits cost, nobody waits for.
+    Misses,
     /// Elapsed seconds.
     Seconds,
 }
@@ -16,13 +18,14 @@ impl WorkMetric {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::VmSteps => "vm_steps",
+            Self::Misses => "misses",
             Self::Seconds => "seconds",
         }
     }
 
     /// Reads the word that [`Self::as_str`] writes.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::VmSteps, Self::Seconds].into_iter().find(|metric| metric.as_str() == word)
+        [Self::VmSteps, Self::Misses, Self::Seconds].into_iter().find(|metric| metric.as_str() == word)
     }
 }
 
@@ -81,15 +84,17 @@ impl Moments {
     }
 }
 
-/// Everything that one statement (under one label, if it has one) has cost so far.
+/// Everything that one statement (under one label, if it has one), or one cache, has cost so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkTotals {
-    /// The statement.
+    /// The statement, or what a cache's name makes of one.
     pub fingerprint: Fingerprint,
     /// Its name, for people.
     pub name: String,
-    /// Calls whose steps were counted, and the steps.
-    pub vm_steps: Moments,
+    /// What the steps are: never [`WorkMetric::Seconds`].
+    pub metric: WorkMetric,
+    /// Calls whose deterministic work was counted, and that work.
+    pub steps: Moments,
     /// Calls, and their seconds.
     pub seconds: Moments,
 }

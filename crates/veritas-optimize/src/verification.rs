@@ -40,13 +40,15 @@ pub struct VerificationOptions {
     /// Accepted probability that a change that does nothing is taken back, over all
     /// looks: half of it while the change is fresh, half while it is kept.
     pub alpha: Alpha,
-    /// Share by which the load must have become dearer in virtual-machine steps (0.01).
+    /// Share by which the load must have become dearer in virtual-machine steps, or in misses (0.01).
     pub margin: f64,
     /// Share by which it must have become dearer where only time is known (0.10): time
     /// is disturbed by whatever else the machine does.
     pub margin_of_seconds: f64,
     /// Steps per second below which a loss is not worth a revert (100).
     pub floor_of_steps: f64,
+    /// Misses per second below which a loss is not worth a revert (0.1).
+    pub floor_of_misses: f64,
     /// Seconds per second below which a loss is not worth a revert (0.001).
     pub floor_of_seconds: f64,
     /// Calls below which a statement is left out (30).
@@ -71,6 +73,7 @@ impl Default for VerificationOptions {
             margin: 0.01,
             margin_of_seconds: 0.10,
             floor_of_steps: 100.0,
+            floor_of_misses: 0.1,
             floor_of_seconds: 0.001,
             min_calls: 30,
         }
@@ -112,7 +115,7 @@ pub struct Evidence<'a> {
 /// Judges the load before and after a change, at the one-sided level `alpha` for
 /// this look.
 pub fn compare(evidence: &Evidence<'_>, alpha: f64, options: &VerificationOptions) -> LiveGain {
-    let steps = Side::of(evidence, WorkMetric::VmSteps, options);
+    let steps = Side::of(evidence, metric_of_steps(evidence.after), options);
     let side = if steps.known >= VerificationOptions::STEPS_KNOWN && !steps.strata.is_empty() {
         steps
     } else {
@@ -134,11 +137,12 @@ pub fn compare(evidence: &Evidence<'_>, alpha: f64, options: &VerificationOption
         return nothing;
     };
     let margin = match side.metric {
-        WorkMetric::VmSteps => options.margin,
+        WorkMetric::VmSteps | WorkMetric::Misses => options.margin,
         WorkMetric::Seconds => options.margin_of_seconds,
     };
     let floor = match side.metric {
         WorkMetric::VmSteps => options.floor_of_steps,
+        WorkMetric::Misses => options.floor_of_misses,
         WorkMetric::Seconds => options.floor_of_seconds,
     };
     let slopes = [
@@ -185,7 +189,7 @@ pub fn since(now: &[WorkTotals], earlier: &[WorkTotals]) -> Vec<WorkTotals> {
     now.iter()
         .map(|totals| match earlier.get(&key(totals)) {
             Some(before) if before.seconds.count <= totals.seconds.count => WorkTotals {
-                vm_steps: totals.vm_steps.since(&before.vm_steps),
+                steps: totals.steps.since(&before.steps),
                 seconds: totals.seconds.since(&before.seconds),
                 ..totals.clone()
             },
@@ -209,9 +213,14 @@ fn calls(work: &[WorkTotals]) -> u64 {
     work.iter().map(|totals| totals.seconds.count).sum()
 }
 
+/// Returns what the steps of these totals are. All in one scope count the same.
+fn metric_of_steps(work: &[WorkTotals]) -> WorkMetric {
+    work.first().map_or(WorkMetric::VmSteps, |totals| totals.metric)
+}
+
 const fn moments(totals: &WorkTotals, metric: WorkMetric) -> Moments {
     match metric {
-        WorkMetric::VmSteps => totals.vm_steps,
+        WorkMetric::VmSteps | WorkMetric::Misses => totals.steps,
         WorkMetric::Seconds => totals.seconds,
     }
 }
@@ -294,7 +303,7 @@ fn is_enough(calls: &Moments, options: &VerificationOptions) -> bool {
 /// Returns whether four times as many calls are known as a judgement asks for.
 pub(crate) fn is_well_known(totals: &WorkTotals, options: &VerificationOptions) -> bool {
     let strict = VerificationOptions { min_calls: options.min_calls.saturating_mul(4), ..*options };
-    is_enough(&totals.vm_steps, &strict) || is_enough(&totals.seconds, &strict)
+    is_enough(&totals.steps, &strict) || is_enough(&totals.seconds, &strict)
 }
 
 /// By how much a load became dearer.
@@ -385,14 +394,20 @@ mod tests {
 
     /// Calls that cost `mean` on average, half of them `spread` more and half of them less.
     fn totals(name: &str, calls: u32, mean: f64, spread: f64) -> WorkTotals {
-        let mut vm_steps = Moments::default();
+        let mut work = Moments::default();
         let mut seconds = Moments::default();
         for call in 0..calls {
             let steps = if call % 2 == 0 { mean + spread } else { mean - spread };
-            vm_steps.add(steps);
+            work.add(steps);
             seconds.add(steps * 1e-6);
         }
-        WorkTotals { fingerprint: Fingerprint::of_normalized(name), name: name.to_owned(), vm_steps, seconds }
+        WorkTotals {
+            fingerprint: Fingerprint::of_normalized(name),
+            name: name.to_owned(),
+            metric: WorkMetric::VmSteps,
+            steps: work,
+            seconds,
+        }
     }
 
     fn evidence<'a>(before: &'a [WorkTotals], after: &'a [WorkTotals]) -> Evidence<'a> {
@@ -495,7 +510,7 @@ mod tests {
     #[test]
     fn time_is_the_judge_only_where_steps_are_not_known() {
         let forget = |mut totals: WorkTotals| {
-            totals.vm_steps = Moments::default();
+            totals.steps = Moments::default();
             totals
         };
         let before = [forget(totals("q", 1_000, 1e5, 1e3))];

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 use veritas_database::StatementSnapshot;
-use veritas_model::{Provenance, Ratio, Subject};
+use veritas_model::{KindGroup, Provenance, Ratio, Subject};
 use veritas_optimize::Improvements;
 use veritas_statistics::Histogram;
 
@@ -267,9 +267,11 @@ pub(crate) async fn optimization(
 const MOST_FINDINGS: usize = 1000;
 
 fn improvements(kept: &Improvements) -> DatabaseOptimization {
-    let mut applied: Vec<_> = kept.kinds_kept.iter().map(|kind| kind.group().as_str()).collect();
+    // The changes to caches are no optimizations of the database.
+    let kinds = || kept.kinds_kept.iter().filter(|kind| kind.group() != KindGroup::Caching);
+    let mut applied: Vec<_> = kinds().map(|kind| kind.group().as_str()).collect();
     applied.dedup();
-    applied.extend(kept.kinds_kept.iter().map(|kind| kind.as_str()));
+    applied.extend(kinds().map(|kind| kind.as_str()));
     let provenance = |count: u64| {
         if count > 0 { Provenance::Measured.as_str() } else { Provenance::Unavailable.as_str() }
     };

@@ -66,6 +66,22 @@ pub(crate) enum SubjectBody {
         /// The name of its profile.
         name: String,
     },
+    /// A cache, or one key of it.
+    Cache {
+        /// The namespace.
+        namespace: String,
+        /// The key, where the finding is about one.
+        #[schema(required)]
+        key: Option<String>,
+    },
+    /// A server that the engine looks at.
+    Server {
+        /// Its name among the engine's targets.
+        name: String,
+        /// What of it the finding is about, where it is not the whole.
+        #[schema(required)]
+        part: Option<String>,
+    },
 }
 
 /// Why something is slow.
@@ -112,6 +128,61 @@ pub(crate) enum CauseBody {
     },
     /// Slower than the threshold; nothing more is known.
     AboveThreshold,
+    /// Another capacity would bring another hit ratio.
+    CacheSize {
+        /// What the cache may hold, in bytes.
+        capacity: u64,
+        /// The share of look-ups that hit, 0 to 1.
+        hit_ratio: f64,
+        /// What it should be allowed to hold, in bytes.
+        advised_capacity: u64,
+        /// The share of look-ups that would hit, 0 to 1.
+        advised_hit_ratio: f64,
+    },
+    /// Another time to live would bring another hit ratio, or fewer stale values.
+    CacheTimeToLive {
+        /// The time to live, in seconds.
+        ttl_seconds: f64,
+        /// The share of look-ups that hit, 0 to 1.
+        hit_ratio: f64,
+        /// What the time to live should be, in seconds.
+        advised_ttl_seconds: f64,
+        /// The share of look-ups that would hit, 0 to 1.
+        advised_hit_ratio: f64,
+    },
+    /// The cache spends more time than it saves.
+    CacheLoss {
+        /// Seconds that the cache spends on one look-up.
+        spent_seconds: f64,
+        /// Seconds of loading that it saves on one look-up.
+        saved_seconds: f64,
+    },
+    /// The calls repeat, and nothing is cached yet.
+    CacheCandidate {
+        /// Calls seen.
+        calls: u64,
+        /// The share of them that a cache would have answered, 0 to 1.
+        hit_ratio: f64,
+        /// Seconds that one call takes.
+        seconds_per_call: f64,
+    },
+    /// One key takes a large part of the look-ups.
+    HotKey {
+        /// Its share of the look-ups, 0 to 1.
+        request_share: f64,
+    },
+    /// One key takes a large part of the memory.
+    BigKey {
+        /// What it takes, in bytes.
+        bytes: u64,
+    },
+    /// What a server says of itself.
+    ServerCondition {
+        /// The section that it was read from.
+        section: String,
+        /// The condition, in words.
+        detail: String,
+    },
 }
 
 /// One figure with its unit and provenance.
@@ -161,6 +232,19 @@ pub(crate) enum KindWord {
     UnboundedResult,
     RepeatedComputation,
     SlowStatement,
+    CacheTooSmall,
+    CacheTooLarge,
+    CacheTtl,
+    CacheNetLoss,
+    CacheCandidate,
+    HotKey,
+    BigKey,
+    RedisMemory,
+    RedisEviction,
+    RedisSlowCommand,
+    RedisKeysWithoutTtl,
+    RedisLatency,
+    RedisHealth,
 }
 
 /// The findings, most recently seen first.
@@ -198,6 +282,8 @@ impl From<Subject> for SubjectBody {
                 Self::Statement { name, fingerprint: fingerprint.to_string(), normalized }
             }
             Subject::Function { name } => Self::Function { name },
+            Subject::Cache { namespace, key } => Self::Cache { namespace, key },
+            Subject::Server { name, part } => Self::Server { name, part },
         }
     }
 }
@@ -217,6 +303,21 @@ impl From<Cause> for CauseBody {
                 Self::RepeatedComputation { calls, distinct_arguments }
             }
             Cause::AboveThreshold => Self::AboveThreshold,
+            Cause::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio } => {
+                Self::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio }
+            }
+            Cause::CacheTimeToLive { ttl_seconds, hit_ratio, advised_ttl_seconds, advised_hit_ratio } => {
+                Self::CacheTimeToLive { ttl_seconds, hit_ratio, advised_ttl_seconds, advised_hit_ratio }
+            }
+            Cause::CacheLoss { spent_seconds, saved_seconds } => {
+                Self::CacheLoss { spent_seconds, saved_seconds }
+            }
+            Cause::CacheCandidate { calls, hit_ratio, seconds_per_call } => {
+                Self::CacheCandidate { calls, hit_ratio, seconds_per_call }
+            }
+            Cause::HotKey { request_share } => Self::HotKey { request_share },
+            Cause::BigKey { bytes } => Self::BigKey { bytes },
+            Cause::ServerCondition { section, detail } => Self::ServerCondition { section, detail },
         }
     }
 }

@@ -92,7 +92,17 @@ fn a_secret_is_never_repeated() {
     check_variable(
         "VERITAS_JWT_SECRET",
         "hunter2",
-        "VERITAS_JWT_SECRET: unknown environment variable\nhint: secrets are read from files: set VERITAS_JWT_SECRET_FILE",
+        "VERITAS_JWT_SECRET: unknown environment variable\nhint: secrets are read from files: set VERITAS_JWT_SECRET_FILE or VERITAS_TARGETS_REDIS_PASSWORD_FILE",
+    );
+    check_variable(
+        "VERITAS_TARGETS_REDIS",
+        "redis://app:hunter2@cache:6379",
+        "VERITAS_TARGETS_REDIS: targets.redis = …@cache:6379\" holds a password\nhint: write it to a file that only this user can read, and name that in targets.redis_password_file",
+    );
+    check_variable(
+        "VERITAS_TARGETS_REDIS",
+        "localhost:6379",
+        "VERITAS_TARGETS_REDIS: targets.redis = \"localhost:6379\" is not an address with a scheme\nhint: it takes an address such as \"redis://user@127.0.0.1:6379\", without a password",
     );
 }
 

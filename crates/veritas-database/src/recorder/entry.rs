@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use veritas_model::{Fingerprint, Moments, WorkTotals};
+use veritas_model::{Fingerprint, Moments, WorkMetric, WorkTotals};
 use veritas_statistics::Histogram;
 
 use super::{CallSite, Execution, OTHER};
@@ -202,7 +202,7 @@ impl Entry {
             vm_steps = vm_steps.and(&counters.vm_steps);
             seconds = seconds.and(&counters.seconds);
         }
-        WorkTotals { fingerprint: self.statement.fingerprint, name: self.name.to_string(), vm_steps, seconds }
+        WorkTotals { fingerprint: self.statement.fingerprint, name: self.name.to_string(), metric: WorkMetric::VmSteps, steps: vm_steps, seconds }
     }
 
     /// Returns everything known of the statement.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use veritas_model::{Fingerprint, Moments, WorkTotals};
+use veritas_model::{Fingerprint, Moments, WorkMetric, WorkTotals};
 use veritas_statistics::Rng;
 
 /// What a change does to the load.
@@ -76,7 +76,8 @@ impl RunningLoad {
             .map(|name| WorkTotals {
                 fingerprint: Fingerprint::of_normalized(&name),
                 name,
-                vm_steps: Moments::default(),
+                metric: WorkMetric::VmSteps,
+                steps: Moments::default(),
                 seconds: Moments::default(),
             })
             .collect();
@@ -119,7 +120,7 @@ impl RunningLoad {
                 let noise = (spread * self.rng.standard_normal() - spread * spread / 2.0).exp();
                 let cost = steps * factor * growth * noise;
                 if counts_steps {
-                    totals.vm_steps.add(cost.round());
+                    totals.steps.add(cost.round());
                 }
                 // 20 ns a step, and what else the machine does.
                 totals.seconds.add(cost * 20e-9 * (0.8 + 0.4 * self.rng.next_f64()));

@@ -93,7 +93,8 @@ impl Actuator for Bench {
         vec![WorkTotals {
             fingerprint: Fingerprint::of_normalized("q"),
             name: "q".into(),
-            vm_steps: moments,
+            metric: WorkMetric::VmSteps,
+            steps: moments,
             seconds: moments,
         }]
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use veritas_model::{
     AlertRule, AlertStatus, ChangeId, ChangeState, Clock, Comparison, Fingerprint, Moments, ProposalState,
-    Severity, Timestamp, WorkTotals,
+    Severity, Timestamp, WorkMetric, WorkTotals,
 };
 use veritas_store::{
     AuditEntry, ControlPlane, Limits, MemoryControlPlane, SqliteControlPlane, StoreError, control::ENGINE,
@@ -297,7 +297,8 @@ fn a_baseline_belongs_to_a_change() {
         let work = WorkTotals {
             fingerprint: Fingerprint::from_u64(u64::MAX),
             name: "list".into(),
-            vm_steps: Moments { count: u64::MAX, sum: 0.1 + 0.2, sum_of_squares: 1e300 },
+            metric: WorkMetric::Misses,
+            steps: Moments { count: u64::MAX, sum: 0.1 + 0.2, sum_of_squares: 1e300 },
             seconds: Moments::default(),
         };
         plane.control.put_baseline(&change.id, std::slice::from_ref(&work)).unwrap();

@@ -205,6 +205,10 @@ impl From<MomentsRecord> for Moments {
 struct WorkRecord {
     fingerprint: u64,
     name: String,
+    /// What the steps are; records from before caches were watched have none: steps of a virtual machine.
+    #[serde(default)]
+    metric: Option<String>,
+    /// So called when there were no other steps.
     vm_steps: MomentsRecord,
     seconds: MomentsRecord,
 }
@@ -222,20 +226,25 @@ impl Stored for BaselineRecord {
         let records = given.iter().map(|work| WorkRecord {
             fingerprint: work.fingerprint.as_u64(),
             name: work.name.clone(),
-            vm_steps: work.vm_steps.into(),
+            metric: Some(work.metric.as_str().to_owned()),
+            vm_steps: work.steps.into(),
             seconds: work.seconds.into(),
         });
         Self(records.collect())
     }
 
     fn into_domain(self) -> Result<Vec<WorkTotals>, Nonsense> {
-        let totals = self.0.into_iter().map(|record| WorkTotals {
-            fingerprint: Fingerprint::from_u64(record.fingerprint),
-            name: record.name,
-            vm_steps: record.vm_steps.into(),
-            seconds: record.seconds.into(),
+        let totals = self.0.into_iter().map(|record| {
+            let metric = record.metric.map(|metric| word("metric", metric, WorkMetric::parse)).transpose()?;
+            Ok(WorkTotals {
+                fingerprint: Fingerprint::from_u64(record.fingerprint),
+                name: record.name,
+                metric: metric.unwrap_or(WorkMetric::VmSteps),
+                steps: record.vm_steps.into(),
+                seconds: record.seconds.into(),
+            })
         });
-        Ok(totals.collect())
+        totals.collect()
     }
 }
 

@@ -28,6 +28,8 @@ pub(in super::super) struct FindingRecord {
 enum SubjectRecord {
     Statement { name: String, fingerprint: u64, normalized: String },
     Function { name: String },
+    Cache { namespace: String, key: Option<String> },
+    Server { name: String, part: Option<String> },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +41,13 @@ enum CauseRecord {
     UnboundedResult { rows_per_call: Number },
     RepeatedComputation { calls: u64, distinct_arguments: u64 },
     AboveThreshold,
+    CacheSize { capacity: u64, hit_ratio: Number, advised_capacity: u64, advised_hit_ratio: Number },
+    CacheTimeToLive { ttl_seconds: Number, hit_ratio: Number, advised_ttl_seconds: Number, advised_hit_ratio: Number },
+    CacheLoss { spent_seconds: Number, saved_seconds: Number },
+    CacheCandidate { calls: u64, hit_ratio: Number, seconds_per_call: Number },
+    HotKey { request_share: Number },
+    BigKey { bytes: u64 },
+    ServerCondition { section: String, detail: String },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -125,6 +134,8 @@ impl From<&Subject> for SubjectRecord {
                 Self::Statement { name, fingerprint: fingerprint.as_u64(), normalized }
             }
             Subject::Function { name } => Self::Function { name },
+            Subject::Cache { namespace, key } => Self::Cache { namespace, key },
+            Subject::Server { name, part } => Self::Server { name, part },
         }
     }
 }
@@ -136,6 +147,8 @@ impl From<SubjectRecord> for Subject {
                 Self::Statement { name, fingerprint: Fingerprint::from_u64(fingerprint), normalized }
             }
             SubjectRecord::Function { name } => Self::Function { name },
+            SubjectRecord::Cache { namespace, key } => Self::Cache { namespace, key },
+            SubjectRecord::Server { name, part } => Self::Server { name, part },
         }
     }
 }
@@ -157,6 +170,31 @@ impl From<&Cause> for CauseRecord {
                 Self::RepeatedComputation { calls, distinct_arguments }
             }
             Cause::AboveThreshold => Self::AboveThreshold,
+            Cause::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio } => Self::CacheSize {
+                capacity,
+                hit_ratio: hit_ratio.into(),
+                advised_capacity,
+                advised_hit_ratio: advised_hit_ratio.into(),
+            },
+            Cause::CacheTimeToLive { ttl_seconds, hit_ratio, advised_ttl_seconds, advised_hit_ratio } => {
+                Self::CacheTimeToLive {
+                    ttl_seconds: ttl_seconds.into(),
+                    hit_ratio: hit_ratio.into(),
+                    advised_ttl_seconds: advised_ttl_seconds.into(),
+                    advised_hit_ratio: advised_hit_ratio.into(),
+                }
+            }
+            Cause::CacheLoss { spent_seconds, saved_seconds } => {
+                Self::CacheLoss { spent_seconds: spent_seconds.into(), saved_seconds: saved_seconds.into() }
+            }
+            Cause::CacheCandidate { calls, hit_ratio, seconds_per_call } => Self::CacheCandidate {
+                calls,
+                hit_ratio: hit_ratio.into(),
+                seconds_per_call: seconds_per_call.into(),
+            },
+            Cause::HotKey { request_share } => Self::HotKey { request_share: request_share.into() },
+            Cause::BigKey { bytes } => Self::BigKey { bytes },
+            Cause::ServerCondition { section, detail } => Self::ServerCondition { section, detail },
         }
     }
 }
@@ -178,6 +216,31 @@ impl From<CauseRecord> for Cause {
                 Self::RepeatedComputation { calls, distinct_arguments }
             }
             CauseRecord::AboveThreshold => Self::AboveThreshold,
+            CauseRecord::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio } => Self::CacheSize {
+                capacity,
+                hit_ratio: hit_ratio.into(),
+                advised_capacity,
+                advised_hit_ratio: advised_hit_ratio.into(),
+            },
+            CauseRecord::CacheTimeToLive { ttl_seconds, hit_ratio, advised_ttl_seconds, advised_hit_ratio } => {
+                Self::CacheTimeToLive {
+                    ttl_seconds: ttl_seconds.into(),
+                    hit_ratio: hit_ratio.into(),
+                    advised_ttl_seconds: advised_ttl_seconds.into(),
+                    advised_hit_ratio: advised_hit_ratio.into(),
+                }
+            }
+            CauseRecord::CacheLoss { spent_seconds, saved_seconds } => {
+                Self::CacheLoss { spent_seconds: spent_seconds.into(), saved_seconds: saved_seconds.into() }
+            }
+            CauseRecord::CacheCandidate { calls, hit_ratio, seconds_per_call } => Self::CacheCandidate {
+                calls,
+                hit_ratio: hit_ratio.into(),
+                seconds_per_call: seconds_per_call.into(),
+            },
+            CauseRecord::HotKey { request_share } => Self::HotKey { request_share: request_share.into() },
+            CauseRecord::BigKey { bytes } => Self::BigKey { bytes },
+            CauseRecord::ServerCondition { section, detail } => Self::ServerCondition { section, detail },
         }
     }
 }
