@@ -17,12 +17,25 @@
 //! | `0a` | tuple | count, parts |
 //! | `0b` | map | count, key and value parts, ordered by the encoded keys |
 //! | `0c` | set | count, parts, ordered as encoded |
+//! | `0d` | call of a function | schema version, count, argument names (length, UTF-8) and parts, ordered by name |
+//! | `0e` | decimal | integer part: digits with sign; integer part: exponent of ten. Not finite: text part |
+//! | `0f` | UUID | its 16 bytes |
+//! | `10` | date | integer part: days since 1970-01-01 |
+//! | `11` | time of day | integer part: nanoseconds since midnight |
+//! | `12` | date and time without a zone | integer part: nanoseconds since 1970-01-01T00:00:00 |
+//! | `13` | date and time in a zone | integer parts: nanoseconds since 1970-01-01T00:00:00Z, offset from UTC in seconds; zone name as text, or nothing |
+//! | `14` | duration | integer part: nanoseconds |
+//! | `15` | member of an enumeration | type name (length, UTF-8), member part |
+//! | `16` | record | type name (length, UTF-8), count, field names (length, UTF-8) and parts, ordered by name |
 //!
 //! Integers are what they say, not how wide they are: `1_u8` and `1_i64` are one
 //! key. `1`, `1.0`, `"1"` and `true` are four. Since each part tells where it
-//! ends, no two sequences of parts have one encoding.
+//! ends, no two sequences of parts have one encoding. `docs/reference/cache-keys.md`
+//! is the same for readers of any language, with test vectors beside it.
 
+mod call;
 mod parts;
+pub mod typed;
 
 use std::sync::Arc;
 
@@ -45,6 +58,16 @@ const SEQUENCE: u8 = 0x09;
 const TUPLE: u8 = 0x0a;
 const MAP: u8 = 0x0b;
 const SET: u8 = 0x0c;
+const CALL: u8 = 0x0d;
+const DECIMAL: u8 = 0x0e;
+const UUID: u8 = 0x0f;
+const DATE: u8 = 0x10;
+const TIME_OF_DAY: u8 = 0x11;
+const DATE_TIME: u8 = 0x12;
+const ZONED: u8 = 0x13;
+const DURATION: u8 = 0x14;
+const ENUMERATION: u8 = 0x15;
+const RECORD: u8 = 0x16;
 
 /// Something that can be (part of) a key.
 ///
@@ -64,6 +87,12 @@ const SET: u8 = 0x0c;
 /// assert_eq!(CacheKey::of(&UserId(7)), CacheKey::of(&7_u8));
 /// assert_ne!(CacheKey::of(&("a", "b c")), CacheKey::of(&("a b", "c")));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no stable identity, so it cannot be part of a cache key",
+    label = "has no stable identity",
+    note = "in `#[cached]`, say what the result depends on with `key(...)`, or leave an argument out with `ignore(...)`",
+    note = "or implement `veritas_cache::KeyPart` for the type: encode what makes a value itself"
+)]
 pub trait KeyPart {
     /// Appends the part.
     fn encode(&self, key: &mut KeyEncoder);

@@ -44,7 +44,7 @@ mod statistics;
 
 pub use cache::Cache;
 pub use caches::{Caches, OVERFLOW};
-pub use key::{Blob, CacheKey, KeyEncoder, KeyPart};
+pub use key::{Blob, CacheKey, KeyEncoder, KeyPart, typed};
 pub use memory::{CacheMemory, NamespaceMemory};
 pub use options::CacheOptions;
 pub use size::HeapSize;

@@ -2,7 +2,9 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    num::NonZero,
+    rc::Rc,
     sync::Arc,
 };
 
@@ -10,6 +12,13 @@ use super::{KeyEncoder, KeyPart, NOTHING, SOMETHING};
 
 macro_rules! unsigned {
     ($($kind:ty),*) => {$(
+        impl KeyPart for NonZero<$kind> {
+            #[inline]
+            fn encode(&self, key: &mut KeyEncoder) {
+                self.get().encode(key);
+            }
+        }
+
         impl KeyPart for $kind {
             #[inline]
             fn encode(&self, key: &mut KeyEncoder) {
@@ -21,6 +30,13 @@ macro_rules! unsigned {
 
 macro_rules! signed {
     ($($kind:ty),*) => {$(
+        impl KeyPart for NonZero<$kind> {
+            #[inline]
+            fn encode(&self, key: &mut KeyEncoder) {
+                self.get().encode(key);
+            }
+        }
+
         impl KeyPart for $kind {
             #[inline]
             fn encode(&self, key: &mut KeyEncoder) {
@@ -84,9 +100,9 @@ impl KeyPart for String {
     }
 }
 
-impl KeyPart for Cow<'_, str> {
+impl<T: KeyPart + ToOwned + ?Sized> KeyPart for Cow<'_, T> {
     fn encode(&self, key: &mut KeyEncoder) {
-        key.text(self);
+        (**self).encode(key);
     }
 }
 
@@ -129,6 +145,15 @@ impl<T: KeyPart> KeyPart for Vec<T> {
     }
 }
 
+impl<T: KeyPart> KeyPart for VecDeque<T> {
+    fn encode(&self, key: &mut KeyEncoder) {
+        key.sequence(self.len());
+        for part in self {
+            part.encode(key);
+        }
+    }
+}
+
 macro_rules! pointers {
     ($($kind:ty),*) => {$(
         impl<T: KeyPart + ?Sized> KeyPart for $kind {
@@ -140,7 +165,7 @@ macro_rules! pointers {
     )*};
 }
 
-pointers!(&T, Box<T>, Arc<T>);
+pointers!(&T, Box<T>, Rc<T>, Arc<T>);
 
 impl<K: KeyPart, V: KeyPart> KeyPart for BTreeMap<K, V> {
     fn encode(&self, key: &mut KeyEncoder) {
