@@ -92,7 +92,13 @@ mod tests {
     fn totals(calls: u64) -> Vec<WorkTotals> {
         let seconds = Moments { count: calls, sum: 1.0, sum_of_squares: 1.0 };
         let fingerprint = Fingerprint::of_normalized("q");
-        vec![WorkTotals { fingerprint, name: "q".into(), metric: WorkMetric::VmSteps, steps: seconds, seconds }]
+        vec![WorkTotals {
+            fingerprint,
+            name: "q".into(),
+            metric: WorkMetric::VmSteps,
+            steps: seconds,
+            seconds,
+        }]
     }
 
     fn at(seconds: u64) -> Monotonic {

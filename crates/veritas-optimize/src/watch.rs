@@ -28,6 +28,8 @@ pub(crate) struct Watch {
     next_look: Monotonic,
     phase: Phase,
     disturbed: Option<String>,
+    /// The gain that the live load must show at least half of; `None`: any will do.
+    promised: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub(crate) enum Verdict {
     GoOn(LiveGain),
     /// Take it back.
     Worse(LiveGain),
+    /// Take it back: it brings less than half of what was predicted.
+    Broken(LiveGain),
     /// Keep it, and watch on.
     Keep(LiveGain, String),
     /// The watch over a kept change has nothing to say.
@@ -106,7 +110,15 @@ impl Watch {
             next_look: now.plus(interval),
             phase: Phase::Fresh,
             disturbed: None,
+            promised: None,
         }
+    }
+
+    /// Holds the change to what was predicted: it is taken back when the live load shows
+    /// that it brings less than half of the gain.
+    pub(crate) const fn promising(mut self, gain: f64) -> Self {
+        self.promised = Some(gain);
+        self
     }
 
     /// Returns whether it is time to look.
@@ -213,9 +225,12 @@ impl Watch {
             // All of the alpha is spent: this look is no evidence any more.
             live.outcome = Outcome::NoDifference;
         }
+        if over && live.outcome != Outcome::Worse && self.breaks_its_promise(&evidence, alpha, options) {
+            return Verdict::Broken(live);
+        }
         match live.outcome {
             Outcome::Worse => Verdict::Worse(live),
-            Outcome::Improved if watched >= options.watch_window / 2 => {
+            Outcome::Improved if over || (self.promised.is_none() && watched >= options.watch_window / 2) => {
                 let reason = format!("the live load costs {:.1} % less", live.gain * 100.0);
                 Verdict::Keep(live, reason)
             }
@@ -228,6 +243,16 @@ impl Watch {
             ),
             _ => Verdict::GoOn(live),
         }
+    }
+
+    /// Returns whether the load shows less than half of the gain that was promised. Only the
+    /// second half of the time since the change is asked: what a cache was given first fills up.
+    fn breaks_its_promise(&self, evidence: &Evidence<'_>, alpha: f64, options: &OptimizerOptions) -> bool {
+        let Some(promised) = self.promised else { return false };
+        let settled = evidence.drift_after.map_or(evidence.after, |halves| &halves.second);
+        let live =
+            verification::compare(&Evidence { after: settled, ..*evidence }, alpha, &options.verification);
+        live.outcome != Outcome::NotEnoughData && live.gain_interval.high < promised / 2.0
     }
 
     fn look_at_kept(&mut self, now: Monotonic, work: &[WorkTotals], options: &OptimizerOptions) -> Verdict {
@@ -281,5 +306,65 @@ fn settle(
             Some(known) => *known = totals,
             None => settled.push(totals),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use veritas_model::{Fingerprint, WorkMetric};
+
+    use super::*;
+
+    /// Look-ups of which every `every`th missed, after `earlier`.
+    fn look_ups(earlier: &[WorkTotals], count: u32, every: u32) -> Vec<WorkTotals> {
+        let (mut steps, mut seconds) =
+            earlier.first().map_or_else(Default::default, |totals| (totals.steps, totals.seconds));
+        for number in 0..count {
+            let missed = f64::from(u8::from(number % every == 0));
+            steps.add(missed);
+            seconds.add(missed * 0.001);
+        }
+        let fingerprint = Fingerprint::of_normalized("users");
+        vec![WorkTotals { fingerprint, name: "users".into(), metric: WorkMetric::Misses, steps, seconds }]
+    }
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_origin(Duration::from_secs(seconds))
+    }
+
+    /// Watches a cache of which every second look-up missed before, and every `every`th
+    /// misses after the change; returns what is said at the end of the window.
+    fn verdict(every: u32, promised: Option<f64>) -> Verdict {
+        let options =
+            OptimizerOptions { watch_window: Duration::from_mins(1), ..OptimizerOptions::default() };
+        let before: Vec<WorkTotals> = look_ups(&[], 60_000, 2);
+        let baseline = Baseline { before: before.clone(), halves: None, middle: at(0) };
+        let mut watch = Watch::start(baseline, at(60), before.clone(), &options);
+        if let Some(gain) = promised {
+            watch = watch.promising(gain);
+        }
+        let mut work = before;
+        for second in (66..=120).step_by(6) {
+            // The cache fills up at first: in the first half it brings nothing.
+            work = look_ups(&work, 6_000, if second <= 90 { 2 } else { every });
+            match watch.look(at(second), &work, &options) {
+                Verdict::GoOn(_) => {}
+                end => return end,
+            }
+        }
+        Verdict::Quiet
+    }
+
+    #[test]
+    fn a_change_that_keeps_half_of_its_promise_is_kept() {
+        // 50 % of the look-ups missed, 25 % do: half of the misses are gone.
+        assert!(matches!(verdict(4, Some(0.5)), Verdict::Keep(..)));
+        assert!(matches!(verdict(4, Some(0.9)), Verdict::Keep(..)));
+    }
+
+    #[test]
+    fn a_change_that_breaks_its_promise_is_taken_back() {
+        assert!(matches!(verdict(2, Some(0.5)), Verdict::Broken(_)));
+        assert!(matches!(verdict(2, None), Verdict::Keep(..)), "nothing was promised");
     }
 }

@@ -2,7 +2,7 @@
 
 use veritas_model::{Actuator, ActuatorError, Change, ChangeState, Mode, Presence, Proven};
 
-use super::{Optimizer, Working, failed, locked, overlap};
+use super::{Optimizer, Working, failed, locked, overlap, watching::held_to};
 use crate::{Act, OptimizeError, baseline::Ring, watch::Watch};
 
 impl Optimizer {
@@ -78,7 +78,7 @@ impl Optimizer {
             self.disturb_others(change, "another change in its scope was applied", working)?;
             let work = actuator.work(&change.plan);
             let watch = Watch::start(baseline, self.clock.monotonic(), work, &self.options);
-            working.watches.insert(id.clone(), watch);
+            working.watches.insert(id.clone(), held_to(change, watch));
             working.rings.remove(&change.proposal);
             acts.push(Act::Entered(id.clone(), ChangeState::Verifying));
         }

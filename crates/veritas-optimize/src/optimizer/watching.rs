@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use veritas_model::{Change, ChangeState};
+use veritas_model::{Change, ChangeState, KindGroup};
 
 use super::{Optimizer, Working, failed, overlap};
 use crate::{
@@ -33,7 +33,7 @@ impl Optimizer {
             let away = since_change.max(carried).saturating_add(self.options.baseline_window / 2);
             let work = actuator.work(&change.plan);
             let watch = Watch::resume(baseline, now, work, carried, away, &self.options);
-            working.watches.insert(change.id, watch);
+            working.watches.insert(change.id.clone(), held_to(&change, watch));
         }
         Ok(())
     }
@@ -71,6 +71,16 @@ impl Optimizer {
                     live.gain_interval.confidence * 100.0,
                     -live.gain_interval.high * 100.0,
                     -live.gain_interval.low * 100.0,
+                );
+                change.live = Some(live);
+            })?,
+            Verdict::Broken(live) => self.enter(&change.id, change.state, |change| {
+                change.state = ChangeState::Reverting;
+                change.settled_at = None;
+                change.reason = format!(
+                    "the live load shows {:.1} % less work, and {:.1} % was predicted",
+                    live.gain * 100.0,
+                    change.predicted.gain * 100.0,
                 );
                 change.live = Some(live);
             })?,
@@ -122,5 +132,14 @@ impl Optimizer {
             }
         }
         Ok(())
+    }
+}
+
+/// Holds changes to caches to what was predicted: the prediction comes from a replay of the
+/// very look-ups, so a live load that shows less than half of it shows that it was wrong.
+pub(super) fn held_to(change: &Change, watch: Watch) -> Watch {
+    match change.kind.group() {
+        KindGroup::Caching => watch.promising(change.predicted.gain),
+        KindGroup::Indexing | KindGroup::QueryExecution => watch,
     }
 }
