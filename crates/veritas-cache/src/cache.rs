@@ -2,6 +2,8 @@
 
 mod load;
 
+pub use load::Loaded;
+
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use crate::{

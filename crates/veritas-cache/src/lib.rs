@@ -41,11 +41,14 @@ mod namespace;
 mod options;
 mod size;
 mod statistics;
+mod sync;
+mod tags;
 
-pub use cache::Cache;
+pub use cache::{Cache, Loaded};
 pub use caches::{Caches, OVERFLOW};
 pub use key::{Blob, CacheKey, KeyEncoder, KeyPart, typed};
 pub use memory::{CacheMemory, NamespaceMemory};
 pub use options::CacheOptions;
 pub use size::HeapSize;
 pub use statistics::{CacheStatistics, NamespaceStatistics};
+pub use tags::TagVersion;

@@ -1,5 +1,9 @@
 //! Loads: a miss runs the loader, once for all who miss together.
 
+mod loaded;
+
+pub use loaded::Loaded;
+
 use std::{
     any::Any,
     convert::Infallible,
@@ -42,31 +46,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         K: KeyPart + ?Sized,
         E: Send + Sync + 'static,
     {
-        let encoded = self.encode(key);
-        let key = self.key_ref(&encoded);
-        if let Some(value) = self.look_up(&key) {
-            return Ok(value);
-        }
-        let stored_key = key.to_stored();
-        loop {
-            match self.join(&stored_key, &key) {
-                Part::Found(value) => return Ok(value),
-                Part::Lead(lead) => {
-                    let count = LoadCount::new(&self.namespace.counters);
-                    let result = lead.run(loader);
-                    return self.land(lead, count, &key, result);
-                }
-                Part::Follow(flight) => match self.shared.flights.wait(&flight) {
-                    None => return self.alone(loader),
-                    Some(outcome) => {
-                        if let Some(result) = self.shared_outcome(outcome) {
-                            return result;
-                        }
-                    }
-                },
-                Part::Alone => return self.alone(loader),
-            }
-        }
+        self.fetch(key, || loader().map(Loaded::of)).map(of_a_value)
     }
 
     /// Looks a key up, and computes it when it is missing, as [`Self::get_or_load`]
@@ -93,18 +73,78 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         E: Send + Sync + 'static,
         F: Future<Output = Result<V, E>>,
     {
+        let loading = self.fetch_async(key, || async { loader().await.map(Loaded::of) });
+        loading.await.map(of_a_value)
+    }
+
+    /// Looks a key up, and fetches it when it is missing: what a tier below builds on.
+    ///
+    /// As [`Self::get_or_load`], with a loader that also says how to keep what it
+    /// brings, and that may bring nothing.
+    ///
+    /// # Errors
+    ///
+    /// The loader's error, shared.
+    pub fn fetch<K, E>(
+        &self,
+        key: &K,
+        loader: impl FnOnce() -> Result<Loaded<V>, E>,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        K: KeyPart + ?Sized,
+        E: Send + Sync + 'static,
+    {
+        let encoded = self.encode(key);
+        let key = self.key_ref(&encoded);
+        if let Some(value) = self.look_up(&key) {
+            return Ok(Some(value));
+        }
+        let stored_key = key.to_stored();
+        loop {
+            match self.join(&stored_key, &key) {
+                Part::Found(value) => return Ok(Some(value)),
+                Part::Lead(lead) => {
+                    let count = LoadCount::new(&self.namespace.counters);
+                    let result = lead.run(loader);
+                    return self.land(lead, count, &key, result);
+                }
+                Part::Follow(flight) => match self.shared.flights.wait(&flight) {
+                    None => return self.alone(loader),
+                    Some(outcome) => {
+                        if let Some(result) = self.shared_outcome(outcome) {
+                            return result;
+                        }
+                    }
+                },
+                Part::Alone => return self.alone(loader),
+            }
+        }
+    }
+
+    /// Looks a key up, and fetches it when it is missing, as [`Self::fetch`] does,
+    /// without blocking and without any particular runtime.
+    ///
+    /// # Errors
+    ///
+    /// The loader's error, shared.
+    pub async fn fetch_async<K, E, F>(&self, key: &K, loader: impl FnOnce() -> F) -> Result<Option<V>, Arc<E>>
+    where
+        K: KeyPart + ?Sized,
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<Loaded<V>, E>>,
+    {
         let stored_key = {
             let encoded = self.encode(key);
             let key = self.key_ref(&encoded);
             if let Some(value) = self.look_up(&key) {
-                return Ok(value);
+                return Ok(Some(value));
             }
             key.to_stored()
         };
         let key = KeyRef { namespace: stored_key.namespace, bytes: &stored_key.bytes };
         loop {
             match self.join(&stored_key, &key) {
-                Part::Found(value) => return Ok(value),
+                Part::Found(value) => return Ok(Some(value)),
                 Part::Lead(lead) => {
                     let count = LoadCount::new(&self.namespace.counters);
                     let mut loading = pin!(lead.run(loader));
@@ -138,15 +178,19 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         lead: Lead<'_>,
         count: LoadCount<'_>,
         key: &KeyRef<'_>,
-        result: Result<V, E>,
-    ) -> Result<V, Arc<E>> {
+        result: Result<Loaded<V>, E>,
+    ) -> Result<Option<V>, Arc<E>> {
         count.ended(result.is_ok());
         match result {
-            Ok(value) => {
-                let copy = value.clone();
-                let outcome = Outcome::Loaded(Arc::new(value.clone()));
-                lead.publish(outcome, || self.store(*key, copy, self.ttl));
-                Ok(value)
+            Ok(loaded) => {
+                let copy = loaded.value.clone();
+                let outcome = Outcome::Loaded(Arc::new(loaded.value.clone()));
+                let ttl = loaded.ttl.unwrap_or(self.ttl);
+                lead.publish(outcome, || {
+                    let copy = copy.filter(|_| loaded.store);
+                    copy.map(|value| self.store(*key, value, ttl))
+                });
+                Ok(loaded.value)
             }
             Err(error) => {
                 let error = Arc::new(error);
@@ -157,9 +201,12 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     }
 
     /// Takes the outcome of someone else's load, or `None` when it is of no use here.
-    fn shared_outcome<E: Send + Sync + 'static>(&self, outcome: Outcome) -> Option<Result<V, Arc<E>>> {
+    fn shared_outcome<E: Send + Sync + 'static>(
+        &self,
+        outcome: Outcome,
+    ) -> Option<Result<Option<V>, Arc<E>>> {
         let result = match outcome {
-            Outcome::Loaded(value) => Ok(value.downcast_ref::<V>()?.clone()),
+            Outcome::Loaded(value) => Ok(value.downcast_ref::<Option<V>>()?.clone()),
             Outcome::Failed(error) => Err(error.downcast::<E>().ok()?),
             Outcome::Abandoned => return None,
         };
@@ -169,22 +216,27 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         Some(result)
     }
 
-    fn alone<E>(&self, loader: impl FnOnce() -> Result<V, E>) -> Result<V, Arc<E>> {
+    fn alone<E>(&self, loader: impl FnOnce() -> Result<Loaded<V>, E>) -> Result<Option<V>, Arc<E>> {
         let count = LoadCount::new(&self.namespace.counters);
         let result = loader();
         count.ended(result.is_ok());
-        result.map_err(Arc::new)
+        result.map(|loaded| loaded.value).map_err(Arc::new)
     }
 
-    async fn alone_async<E, F: Future<Output = Result<V, E>>>(
+    async fn alone_async<E, F: Future<Output = Result<Loaded<V>, E>>>(
         &self,
         loader: impl FnOnce() -> F,
-    ) -> Result<V, Arc<E>> {
+    ) -> Result<Option<V>, Arc<E>> {
         let count = LoadCount::new(&self.namespace.counters);
         let result = loader().await;
         count.ended(result.is_ok());
-        result.map_err(Arc::new)
+        result.map(|loaded| loaded.value).map_err(Arc::new)
     }
+}
+
+/// Takes the value out of what a loader brought that always brings one.
+fn of_a_value<V>(value: Option<V>) -> V {
+    value.unwrap_or_else(|| unreachable!("a plain loader brings a value"))
 }
 
 /// Counts a load when it ends, by whatever way.
