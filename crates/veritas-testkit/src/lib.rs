@@ -3,7 +3,10 @@
 //! What it gives:
 //! - [`VirtualClock`]: a [`Clock`](veritas_model::Clock) that a test moves by hand, wall time both ways;
 //! - [`wait_for`]: waits for a condition with a deadline, so that no test sleeps;
-//! - [`Postgres`], [`Redis`]: servers of the test's own, on private Unix sockets;
+//! - [`Postgres`], [`Redis`]: servers of the test's own, on private Unix sockets (Redis on
+//!   a free loopback port too, where asked);
+//! - [`RedisCluster`], [`RedisSentinel`]: Redis with several nodes, whose nodes die on demand;
+//! - [`FaultProxy`]: a bad network between a client and a server;
 //! - [`workload`]: operations and popularity from a seed that can be printed;
 //! - [`data_dir`]: an empty directory of one test, gone when the test ends.
 //!
@@ -28,15 +31,19 @@
 mod account;
 mod clock;
 mod orphan;
+mod port;
 mod postgres;
+mod proxy;
 mod redis;
 mod server;
 mod wait;
+mod wire;
 pub mod workload;
 
 pub use clock::VirtualClock;
 pub use postgres::{Database, Postgres};
-pub use redis::Redis;
+pub use proxy::{Fault, FaultProxy, Upstream};
+pub use redis::{Redis, RedisCluster, RedisSentinel, SlotMove};
 pub use tempfile::TempDir;
 pub use wait::{Answer, wait_for};
 

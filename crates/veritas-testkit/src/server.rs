@@ -10,7 +10,10 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -64,16 +67,17 @@ impl Drop for RunDirectory {
     }
 }
 
-/// A running server process. Dropping it ends the process, then removes the directory.
+/// A running server process. Dropping it ends the process, and removes the directory
+/// unless it is kept for a restart.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
     stop: Stop,
-    directory: RunDirectory,
+    directory: Arc<RunDirectory>,
 }
 
 impl Server {
-    /// Starts `command` as `account`, with its output in `server.log`, and waits until `ready`.
+    /// Starts `command` as `account`, with its output at the end of `server.log`, and waits until `ready`.
     ///
     /// # Panics
     ///
@@ -81,13 +85,19 @@ impl Server {
     pub(crate) fn start(
         mut command: Command,
         account: Account,
-        directory: RunDirectory,
+        directory: impl Into<Arc<RunDirectory>>,
         stop: Stop,
         ready: impl Fn() -> bool,
     ) -> Self {
+        let directory = directory.into();
         let program = command.get_program().to_owned();
         let log = directory.path().join("server.log");
-        let (out, err) = match File::create(&log).and_then(|file| Ok((file.try_clone()?, file))) {
+        let (out, err) = match File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .and_then(|file| Ok((file.try_clone()?, file)))
+        {
             Ok(files) => files,
             Err(error) => panic!("failed to create {}: {error}", log.display()),
         };

@@ -1,4 +1,8 @@
 //! The fixtures against real servers.
 
 mod postgres;
+mod proxy;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
+mod talk;

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use veritas_testkit::Redis;
 
+use crate::talk::Talk;
+
 #[test]
 fn a_server_is_empty_and_private() {
     let (first, second) = (Redis::start(), Redis::start());
@@ -34,4 +36,19 @@ fn a_server_and_its_socket_go_with_the_guard() {
     drop(redis);
     assert!(!socket.exists());
     assert!(!Path::new("/proc").join(process.to_string()).exists());
+}
+
+#[test]
+fn a_server_with_a_port_keeps_it_over_a_restart_and_forgets_its_keys() {
+    let redis = Redis::start_tcp();
+    let address = redis.address().expect("it was started with a port");
+    assert_eq!(redis.url(), format!("redis://{address}"));
+    assert_eq!(Talk::to(address).ask("SET key value").unwrap(), "+OK");
+    let before = redis.process();
+    redis.kill();
+    assert!(std::net::TcpStream::connect(address).is_err());
+    redis.restart();
+    assert_ne!(redis.process(), before);
+    assert_eq!(Talk::to(address).ask("EXISTS key").unwrap(), ":0");
+    assert_eq!(redis.cli(&["PING"]), "PONG\n");
 }
