@@ -48,8 +48,15 @@ fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
         "--example",
         "reference",
     ]))?;
+    let keys =
+        output_of(&mut cargo(["run", "--quiet", "--package", "veritas-macros", "--example", "cache_keys"]))?;
     let openapi = output_of(Command::new(binary()).arg("openapi"))?;
-    Ok(vec![("configuration.md", configuration), ("openapi.json", openapi), ("cli.md", command_line()?)])
+    Ok(vec![
+        ("configuration.md", configuration),
+        ("openapi.json", openapi),
+        ("cli.md", command_line()?),
+        ("cache-keys.json", keys),
+    ])
 }
 
 /// Puts the help of every command on one page.

@@ -108,12 +108,14 @@ pub struct KeyEncoder {
 }
 
 impl KeyEncoder {
-    pub(crate) const fn new() -> Self {
+    /// Makes an encoder that holds nothing yet. Keys up to 64 bytes stay inside it.
+    pub const fn new() -> Self {
         Self { inline: [0; INLINE], inline_len: 0, spilled: Vec::new() }
     }
 
+    /// Returns what was appended.
     #[inline]
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         if self.spilled.is_empty() { &self.inline[..self.inline_len] } else { &self.spilled }
     }
 
@@ -226,6 +228,12 @@ impl KeyEncoder {
         for part in parts {
             self.push(&part);
         }
+    }
+}
+
+impl Default for KeyEncoder {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,4 +1,5 @@
 //! The macros on functions of every shape, and their messages where they refuse.
 
+mod keys;
 mod refusals;
 mod shapes;
