@@ -337,6 +337,8 @@ fn start_nodes(ports: Vec<Port>, bus_ports: &[u16], proxies: &[FaultProxy], sett
                 let bus = bus.to_string();
                 let mut all = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
                 all.extend(["--cluster-port", &bus, "--repl-diskless-sync-delay", "0"]);
+                // A replica is shown to clients once it has heard a ping: by default every 10 s.
+                all.extend(["--repl-ping-replica-period", "1"]);
                 let announced = proxies.get(index).map(|proxy| proxy.address().port().to_string());
                 if let Some(announced) = &announced {
                     all.extend(["--cluster-announce-ip", "127.0.0.1", "--cluster-announce-port", announced]);

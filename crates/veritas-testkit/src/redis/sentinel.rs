@@ -116,7 +116,7 @@ impl RedisSentinel {
     }
 
     /// Makes the replica the primary and the primary a replica, and waits until all
-    /// running sentinels name the new one and it accepts writes.
+    /// running sentinels name the new one, it accepts writes and the old one refuses them.
     ///
     /// # Panics
     ///
@@ -131,6 +131,9 @@ impl RedisSentinel {
             said.is_ok_and(|said| said.text() == "OK")
         });
         self.wait_until_primary_is(1 - before);
+        // Sentinels watch an old primary for eight seconds before they make it follow.
+        let port = self.servers[1 - before].port_address().port().to_string();
+        ask(self.servers[before].port_address(), &["REPLICAOF", "127.0.0.1", &port]);
     }
 
     /// Kills the primary and waits until the sentinels have made the replica the
