@@ -31,10 +31,12 @@
 //! # Ok::<(), Arc<std::io::Error>>(())
 //! ```
 
+mod background;
 mod cache;
 mod caches;
 mod engine;
 mod flight;
+mod flights;
 mod key;
 mod listing;
 mod memory;
@@ -50,6 +52,7 @@ mod tap;
 mod tier;
 mod tuning;
 
+pub use background::Spawn;
 pub use cache::{Cache, Loaded};
 pub use caches::{Caches, OVERFLOW};
 pub use key::{Blob, CacheKey, KeyEncoder, KeyPart, typed};

@@ -8,3 +8,9 @@ pub(crate) use std::{
     },
     thread_local,
 };
+
+/// Runs a test; what stands in for this module runs it under its scheduler.
+#[cfg(test)]
+pub(crate) fn checked(test: impl Fn() + Send + Sync + 'static) {
+    test();
+}

@@ -144,7 +144,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::sync::checked, *};
 
     fn stamped(tags: &Tags, names: &[&str]) -> EntryTags {
         let names: Vec<TagVersion> = names.iter().map(|name| TagVersion::of(name)).collect();
@@ -153,40 +153,47 @@ mod tests {
 
     #[test]
     fn an_entry_dies_with_any_of_its_tags() {
-        let tags = Tags::new();
-        let (none, one, both) = (stamped(&tags, &[]), stamped(&tags, &["a"]), stamped(&tags, &["a", "b"]));
-        tags.invalidate("b");
-        assert_eq!([&none, &one, &both].map(|entry| tags.is_alive(entry)), [true, true, false]);
-        tags.invalidate("a");
-        assert_eq!([&none, &one, &both].map(|entry| tags.is_alive(entry)), [true, false, false]);
-        assert!(tags.is_alive(&stamped(&tags, &["a", "b"])), "what begins later lives");
+        checked(|| {
+            let tags = Tags::new();
+            let (none, one, both) =
+                (stamped(&tags, &[]), stamped(&tags, &["a"]), stamped(&tags, &["a", "b"]));
+            tags.invalidate("b");
+            assert_eq!([&none, &one, &both].map(|entry| tags.is_alive(entry)), [true, true, false]);
+            tags.invalidate("a");
+            assert_eq!([&none, &one, &both].map(|entry| tags.is_alive(entry)), [true, false, false]);
+            assert!(tags.is_alive(&stamped(&tags, &["a", "b"])), "what begins later lives");
+        });
     }
 
     #[test]
     fn what_was_read_before_an_invalidation_is_stored_dead() {
-        let tags = Tags::new();
-        let read = tags.version("a");
-        tags.invalidate("a");
-        assert!(!tags.is_alive(&Stamp::new(tags.now(), &[read])));
-        assert!(tags.is_alive(&Stamp::new(tags.now(), &[tags.version("a")])));
+        checked(|| {
+            let tags = Tags::new();
+            let read = tags.version("a");
+            tags.invalidate("a");
+            assert!(!tags.is_alive(&Stamp::new(tags.now(), &[read])));
+            assert!(tags.is_alive(&Stamp::new(tags.now(), &[tags.version("a")])));
+        });
     }
 
     #[test]
     fn folding_kills_too_early_and_never_too_late() {
-        let tags = Tags::new();
-        let early = stamped(&tags, &["early"]);
-        tags.invalidate("early");
-        let bystander = stamped(&tags, &["bystander"]);
-        for index in 0..2 * MOST_ROWS {
-            tags.invalidate(&format!("tag {index}"));
-            assert!(tags.table.read().unwrap().rows.len() <= MOST_ROWS);
-        }
-        assert!(!tags.is_alive(&early), "its row is folded");
-        assert!(!tags.is_alive(&bystander), "it began before the folded ones");
-        let last = format!("tag {}", 2 * MOST_ROWS - 1);
-        let late = stamped(&tags, &["bystander", &last]);
-        assert!(tags.is_alive(&late));
-        tags.invalidate(&last);
-        assert!(!tags.is_alive(&late));
+        checked(|| {
+            let tags = Tags::new();
+            let early = stamped(&tags, &["early"]);
+            tags.invalidate("early");
+            let bystander = stamped(&tags, &["bystander"]);
+            for index in 0..2 * MOST_ROWS {
+                tags.invalidate(&format!("tag {index}"));
+                assert!(tags.table.read().unwrap().rows.len() <= MOST_ROWS);
+            }
+            assert!(!tags.is_alive(&early), "its row is folded");
+            assert!(!tags.is_alive(&bystander), "it began before the folded ones");
+            let last = format!("tag {}", 2 * MOST_ROWS - 1);
+            let late = stamped(&tags, &["bystander", &last]);
+            assert!(tags.is_alive(&late));
+            tags.invalidate(&last);
+            assert!(!tags.is_alive(&late));
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! The cache as an application uses it, on a virtual clock.
 
 mod allocator;
+mod interleavings;
 mod limits;
 mod loads;
 mod memory;
