@@ -43,6 +43,7 @@ mod memory;
 mod namespace;
 mod options;
 mod reading;
+pub mod server;
 mod size;
 mod slots;
 mod statistics;
