@@ -87,6 +87,12 @@ pub trait Clock: Send + Sync + fmt::Debug {
 
     /// Returns the time on a clock that never goes back.
     fn monotonic(&self) -> Monotonic;
+
+    /// Returns whether time goes on by itself, so that a reading may stand for the
+    /// next moment too. A clock that is moved by hand says no, and is read each time.
+    fn runs_by_itself(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clocks.
@@ -119,6 +125,10 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     fn monotonic(&self) -> Monotonic {
         Monotonic(Instant::now().saturating_duration_since(self.origin))
+    }
+
+    fn runs_by_itself(&self) -> bool {
+        true
     }
 }
 
