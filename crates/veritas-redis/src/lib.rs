@@ -1,9 +1,26 @@
 //! Redis: the second tier of the caches, two-tier caches, and the view of a server.
 
+mod breaker;
 mod codec;
+mod counters;
+mod error;
 mod frame;
+mod inspect;
 mod key;
+mod lease;
+mod link;
+mod options;
+mod tier;
+mod tracking;
+mod wait;
 
 pub use codec::Codec;
+pub use counters::TierCounters;
+pub use error::{Code, RedisError, TierError};
 #[doc(hidden)]
 pub use frame::fuzz_frame;
+pub use inspect::{ScanCursor, ScanPage};
+pub use lease::{Lease, Watch, Woken};
+pub use options::{BreakerOptions, Endpoint, RedisOptions, Topology};
+pub use tier::{RedisTier, SetEntry};
+pub use tracking::{Invalidation, LossReason};

@@ -1,0 +1,369 @@
+//! Serving: what waits is packed into round trips, sent, and answered within its deadline.
+
+use std::{pin::Pin, sync::Arc};
+
+use redis::{Cmd, Pipeline, Value};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{
+    Detour, Link, Lost, Node, Shared, Source, Wire,
+    attach::{Connection, ping},
+    cluster::{self, Redirect},
+    work::{Answers, Ask, Work},
+};
+use crate::{
+    counters::add,
+    error::{TierError, answer},
+};
+
+/// How many round trips may be on their way at once. What comes while all are is
+/// packed together, so more would only make the packets smaller.
+const TRIPS: usize = 8;
+
+/// How many keys or commands travel together.
+pub(crate) const TRIP_LENGTH: usize = 512;
+
+/// After how long a demoted server may be left again: when no other takes its place,
+/// its reads are still worth more than an endless reconnecting.
+const DEMOTED_PAUSE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What became of a round trip.
+#[derive(Debug, Clone, Copy, Default)]
+struct Verdict {
+    /// The connection gave an answer.
+    answered: bool,
+    /// The connection is broken.
+    broken: bool,
+    /// The server said that it takes no writes.
+    demoted: bool,
+    /// Calls that had no answer, or one that says the server is not ready.
+    failed: u32,
+}
+
+impl Link {
+    /// Serves until the connection is lost or nobody needs it.
+    pub(super) async fn serve(&mut self, connection: Connection) -> Lost {
+        let heartbeat = self.shared.options.breaker.heartbeat;
+        let borrowed = matches!(self.source, Source::Borrowed(_));
+        let mut trips: JoinSet<Verdict> = JoinSet::new();
+        let mut arrived = Vec::new();
+        let mut beat = Instant::now() + heartbeat;
+        let mut closing = false;
+        loop {
+            while trips.len() < TRIPS
+                && let Some(trip) = self.next_trip()
+            {
+                trips.spawn(trip.run(connection.wire.duplicate()));
+            }
+            if closing && trips.is_empty() && self.waiting.is_empty() {
+                return Lost::Closed;
+            }
+            let expiry = self.waiting.front().map(|work| work.expires);
+            tokio::select! {
+                biased;
+                () = connection.closed.notified() => return Lost::Disconnected,
+                Some(verdict) = trips.join_next() => {
+                    // A trip that panicked is our own bug: its calls are answered, the connection is not trusted.
+                    let Ok(verdict) = verdict else { return Lost::Disconnected };
+                    if let Some(lost) = self.judge(verdict, borrowed) {
+                        return lost;
+                    }
+                    beat = Instant::now();
+                    if verdict.answered {
+                        beat += heartbeat;
+                    }
+                }
+                count = self.works.recv_many(&mut arrived, TRIP_LENGTH), if !closing => {
+                    closing = count == 0;
+                    self.waiting.extend(arrived.drain(..));
+                }
+                () = sleep_until(expiry.unwrap_or(beat)), if expiry.is_some() => {
+                    if self.expire_waiting() {
+                        return Lost::Silent;
+                    }
+                }
+                () = sleep_until(beat), if !borrowed && trips.is_empty() => {
+                    trips.spawn(self.trip(Vec::new(), 0).run(connection.wire.duplicate()));
+                }
+            }
+        }
+    }
+
+    fn judge(&mut self, verdict: Verdict, borrowed: bool) -> Option<Lost> {
+        if verdict.broken {
+            return Some(if borrowed { Lost::Silent } else { Lost::Disconnected });
+        }
+        if verdict.answered && verdict.failed == 0 {
+            self.node.breaker.succeeded();
+        }
+        if verdict.failed > 0 && self.node.breaker.failed(verdict.failed) {
+            return Some(Lost::Silent);
+        }
+        if verdict.demoted && !borrowed && matches!(self.detour, Detour::None) {
+            let now = Instant::now();
+            if self.left_demoted.is_none_or(|left| now >= left + DEMOTED_PAUSE) || self.finds_the_primary() {
+                self.left_demoted = Some(now);
+                return Some(Lost::Demoted);
+            }
+        }
+        None
+    }
+
+    /// Returns whether connecting again looks for the primary.
+    fn finds_the_primary(&self) -> bool {
+        matches!(self.source, Source::Sentinel { .. })
+    }
+
+    /// Packs what waits, in order, up to the length of a trip.
+    fn next_trip(&mut self) -> Option<Trip> {
+        let now = Instant::now();
+        let mut works = Vec::new();
+        let mut length = 0;
+        while let Some(work) = self.waiting.front() {
+            if length > 0 && length + work.ask.len() > TRIP_LENGTH {
+                break;
+            }
+            length += work.ask.len();
+            let Some(work) = self.waiting.pop_front() else { break };
+            if work.expires <= now {
+                work.fail(TierError::TimedOut);
+            } else if !work.is_abandoned() {
+                works.push(work);
+            }
+        }
+        (!works.is_empty()).then(|| self.trip(works, length))
+    }
+
+    fn trip(&self, works: Vec<Work>, length: usize) -> Trip {
+        let detour = match &self.detour {
+            Detour::None => None,
+            Detour::Cluster(router) => Some(router.clone()),
+        };
+        let works = works.into_iter().map(Some).collect();
+        Trip { shared: Arc::clone(&self.shared), node: Arc::clone(&self.node), works, length, detour }
+    }
+}
+
+/// Works that travel together; none of them: a heartbeat.
+struct Trip {
+    shared: Arc<Shared>,
+    node: Arc<Node>,
+    /// In the order of their replies; `None` is one whose caller was told that it took too long.
+    works: Vec<Option<Work>>,
+    length: usize,
+    /// The router, on a cluster.
+    detour: Option<mpsc::UnboundedSender<Redirect>>,
+}
+
+impl Trip {
+    async fn run(mut self, mut wire: Box<dyn Wire>) -> Verdict {
+        let packed = Packed::pack(&self.works, self.length, self.detour.is_some());
+        if packed.reads {
+            add(&self.shared.counters.read_trips, 1);
+        }
+        let heartbeat = Instant::now() + self.shared.options.deadline;
+        let mut sent = packed.send(&mut *wire);
+        loop {
+            let expiry = self.works.iter().flatten().map(|work| work.expires).min().unwrap_or(heartbeat);
+            match timeout_at(expiry, &mut sent).await {
+                Ok(Ok(values)) => {
+                    drop(sent);
+                    return self.settle(packed.places, values);
+                }
+                Ok(Err(error)) => {
+                    let error = TierError::of_client(&error);
+                    tracing::debug!(node = self.node.name, %error, "a redis connection failed");
+                    self.works.drain(..).flatten().for_each(|work| work.fail(error));
+                    return Verdict { broken: true, ..Verdict::default() };
+                }
+                Err(_) => {
+                    let now = Instant::now();
+                    let mut failed = 0;
+                    for place in &mut self.works {
+                        if let Some(work) = place.take_if(|work| work.expires <= now) {
+                            work.fail(TierError::TimedOut);
+                            failed += 1;
+                        }
+                    }
+                    if self.works.iter().all(Option::is_none) {
+                        return Verdict { failed: failed.max(1), ..Verdict::default() };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives every work its share of the answers.
+    fn settle(self, places: Vec<Place>, values: Vec<Value>) -> Verdict {
+        let mut verdict = Verdict { answered: true, ..Verdict::default() };
+        if places.is_empty() {
+            // A heartbeat: what counts is whether the server is ready.
+            let unready = values.into_iter().any(|value| answer(value).is_err_and(TierError::is_outage));
+            verdict.failed = u32::from(unready);
+            return verdict;
+        }
+        let mut replies = values.into_iter();
+        let mut shared = Vec::new().into_iter();
+        let mut refused = None;
+        for (work, place) in self.works.into_iter().zip(places) {
+            let answers = match place {
+                Place::Shared { first, length } => {
+                    if first {
+                        refused = None;
+                        match replies.next() {
+                            Some(Value::Array(values)) => shared = values.into_iter(),
+                            Some(Value::ServerError(error)) => refused = Some(TierError::of_server(&error)),
+                            _ => refused = Some(TierError::Unexpected),
+                        }
+                    }
+                    match refused {
+                        Some(error) => Answers::Failed(error),
+                        // The usual case keeps the memory that the values came in.
+                        None if shared.len() == length => Answers::Raw(std::mem::take(&mut shared).collect()),
+                        None => Answers::Raw(shared.by_ref().take(length).collect()),
+                    }
+                }
+                Place::Each { length, asking } => {
+                    if asking {
+                        // The answers to ASKING and to the command take turns.
+                        Answers::Raw(replies.by_ref().take(2 * length).skip(1).step_by(2).collect())
+                    } else {
+                        Answers::Raw(replies.by_ref().take(length).collect())
+                    }
+                }
+            };
+            verdict.note(&answers);
+            let Some(work) = work else { continue };
+            match &self.detour {
+                Some(router) => {
+                    cluster::answer_or_redirect(work, answers, &self.node, router, &self.shared.counters)
+                }
+                None => work.answer(answers),
+            }
+        }
+        verdict
+    }
+}
+
+impl Verdict {
+    /// Looks for errors that say something of the server and not of a key.
+    fn note(&mut self, answers: &Answers) {
+        let mut unready = false;
+        let mut see = |error: TierError| match error {
+            TierError::Loading => unready = true,
+            TierError::ReadOnly => self.demoted = true,
+            _ => {}
+        };
+        match answers {
+            Answers::Raw(values) => {
+                for value in values {
+                    if let Value::ServerError(error) = value {
+                        see(TierError::of_server(error));
+                    }
+                }
+            }
+            Answers::Failed(error) => see(*error),
+            Answers::Each(_) => {}
+        }
+        self.failed += u32::from(unready);
+    }
+}
+
+/// Where the answers of one work are among the replies.
+enum Place {
+    /// In an array that several works share, after those of the works before it.
+    Shared { first: bool, length: usize },
+    /// One reply per command; after one each to `ASKING`, if that was asked.
+    Each { length: usize, asking: bool },
+}
+
+enum Request {
+    One(Cmd),
+    Many(Pipeline),
+}
+
+/// The commands of a trip.
+struct Packed {
+    request: Request,
+    places: Vec<Place>,
+    reads: bool,
+}
+
+impl Packed {
+    /// Makes one `MGET` of gets that follow each other, and `GET`s on a cluster, whose
+    /// nodes refuse keys of two slots in one command.
+    fn pack(works: &[Option<Work>], length: usize, cluster: bool) -> Self {
+        let mut commands = Vec::with_capacity(if cluster { length } else { works.len() });
+        let mut places = Vec::with_capacity(works.len());
+        let mut open: Option<Cmd> = None;
+        let mut reads = false;
+        for work in works.iter().flatten() {
+            match &work.ask {
+                Ask::Get(keys) if !cluster => {
+                    reads = true;
+                    places.push(Place::Shared { first: open.is_none(), length: keys.len() });
+                    let mget = open.get_or_insert_with(|| {
+                        let mut mget = Cmd::with_capacity(keys.len() + 1, keys.weight());
+                        mget.arg("MGET");
+                        mget
+                    });
+                    for key in keys.iter() {
+                        mget.arg(key);
+                    }
+                }
+                Ask::Get(keys) => {
+                    reads = true;
+                    places.push(Place::Each { length: keys.len(), asking: work.asking });
+                    for key in keys.iter() {
+                        if work.asking {
+                            commands.push(redis::cmd("ASKING"));
+                        }
+                        let mut get = Cmd::with_capacity(2, key.len() + 3);
+                        get.arg("GET").arg(key);
+                        commands.push(get);
+                    }
+                }
+                Ask::Commands(asked) => {
+                    commands.extend(open.take());
+                    places.push(Place::Each { length: asked.len(), asking: work.asking });
+                    for command in asked {
+                        if work.asking {
+                            commands.push(redis::cmd("ASKING"));
+                        }
+                        commands.push(command.cmd.clone());
+                    }
+                }
+            }
+        }
+        commands.extend(open);
+        let request = match commands.len() {
+            0 => Request::One(ping(0)),
+            1 => Request::One(commands.remove(0)),
+            _ => {
+                let mut pipeline = Pipeline::with_capacity(commands.len());
+                for command in commands {
+                    pipeline.add_command(command);
+                }
+                Request::Many(pipeline)
+            }
+        };
+        Self { request, places, reads }
+    }
+
+    /// Sends the commands; one value for each comes back, the server's errors among them.
+    fn send<'a>(
+        &'a self,
+        wire: &'a mut dyn Wire,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<Value>, redis::RedisError>> + Send + 'a>> {
+        match &self.request {
+            Request::One(command) => {
+                Box::pin(async move { wire.req_packed_command(command).await.map(|value| vec![value]) })
+            }
+            Request::Many(pipeline) => wire.req_packed_commands(pipeline, 0, pipeline.len()),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One server: what is written is read, and every key has its own outcome.
+
+use std::{sync::Arc, time::Duration};
+
+use veritas_model::{Condition, SystemClock};
+use veritas_redis::{RedisTier, SetEntry, TierError};
+use veritas_testkit::{Redis, wait_for};
+
+use crate::scene::{LONG, connected, entry, options};
+
+#[test]
+fn what_is_written_is_read_until_it_is_removed() {
+    let redis = Redis::start();
+    let tier = connected(options(&redis.url()));
+    assert_eq!(tier.get_blocking(b"veritas:a"), Ok(None));
+    assert_eq!(tier.set_blocking(entry("veritas:a", "one")), Ok(()));
+    assert_eq!(tier.get_blocking(b"veritas:a"), Ok(Some(b"one".to_vec())));
+    assert_eq!(tier.delete_blocking(b"veritas:a"), Ok(true));
+    assert_eq!(tier.delete_blocking(b"veritas:a"), Ok(false));
+    assert_eq!(tier.get_blocking(b"veritas:a"), Ok(None));
+    let counters = tier.counters();
+    assert_eq!((counters.hits, counters.misses, counters.sets, counters.deletes), (1, 2, 1, 1));
+    assert_eq!((counters.bytes_in, counters.bytes_out, counters.errors), (3, 3, 0));
+}
+
+#[test]
+fn a_large_batch_keeps_its_order_and_any_bytes() {
+    let redis = Redis::start();
+    let tier = connected(options(&redis.url()));
+    let keys: Vec<Vec<u8>> =
+        (0..3_000_u32).map(|n| [b"veritas:\0\r\n", &n.to_be_bytes()[..]].concat()).collect();
+    let values: Vec<Vec<u8>> = (0..3_000_u32).map(|n| vec![n as u8; n as usize % 700]).collect();
+    let entries: Vec<_> =
+        keys.iter().zip(&values).map(|(key, value)| SetEntry { key, value, ttl: None }).collect();
+    assert!(tier.set_many_blocking(&entries).iter().all(Result::is_ok));
+    let read = tier.get_many_blocking(&keys);
+    assert!(read.iter().zip(&values).all(|(read, value)| read.as_ref() == Ok(&Some(value.clone()))));
+    let removed = tier.delete_many_blocking(&keys[..2_000]);
+    assert!(removed.iter().all(|removed| *removed == Ok(true)));
+    assert_eq!(redis.cli(&["DBSIZE"]), "1000\n");
+}
+
+#[test]
+fn a_life_is_kept_and_a_life_of_nothing_removes() {
+    let redis = Redis::start();
+    let tier = connected(options(&redis.url()));
+    let set = |ttl| tier.set_blocking(SetEntry { key: b"veritas:a", value: b"v", ttl });
+    assert_eq!(set(Some(Duration::from_micros(59_999_001))), Ok(()));
+    let left: i64 = redis.cli(&["PTTL", "veritas:a"]).trim().parse().unwrap();
+    assert!((50_000..=60_000).contains(&left), "{left}");
+    for for_ever in [None, Some(Duration::MAX)] {
+        assert_eq!(set(for_ever), Ok(()));
+        assert_eq!(redis.cli(&["PTTL", "veritas:a"]), "-1\n");
+    }
+    assert_eq!(set(Some(Duration::ZERO)), Ok(()));
+    assert_eq!(redis.cli(&["EXISTS", "veritas:a"]), "0\n");
+}
+
+#[test]
+fn every_key_has_its_own_outcome() {
+    let redis = Redis::start();
+    redis.cli(&["ACL", "SETUSER", "app", "on", ">pass", "~veritas:allowed*", "&*", "+@all"]);
+    let url = format!("{}?user=app&pass=pass", redis.url());
+    let tier = connected(options(&url));
+    let outcomes = tier.set_many_blocking(&[
+        entry("veritas:allowed1", "a"),
+        entry("veritas:other", "b"),
+        entry("veritas:allowed2", "c"),
+    ]);
+    assert_eq!(outcomes, [Ok(()), Err(TierError::Forbidden), Ok(())]);
+    assert_eq!(tier.get_blocking(b"veritas:other"), Err(TierError::Forbidden));
+    assert_eq!(tier.counters().errors, 2);
+}
+
+#[test]
+fn a_wrong_password_is_a_degraded_tier_that_shows_no_password() {
+    let redis = Redis::start_with(&["--requirepass", "right"]);
+    let tier = RedisTier::connect(
+        options(&format!("{}?pass=wrong-secret", redis.url())),
+        Arc::new(SystemClock::new()),
+    )
+    .unwrap();
+    wait_for(LONG, || tier.get_blocking(b"veritas:a") == Err(TierError::Unavailable));
+    let Condition::Degraded(reason) = tier.condition() else { panic!("ready") };
+    assert!(!reason.contains("wrong-secret"), "{reason}");
+    assert!(reason.contains("AuthenticationFailed") || reason.contains("password"), "{reason}");
+}
+
+#[test]
+fn a_database_number_is_honoured() {
+    let redis = Redis::start();
+    let tier = connected(options(&format!("{}?db=3", redis.url())));
+    assert_eq!(tier.set_blocking(entry("veritas:a", "v")), Ok(()));
+    assert_eq!(redis.cli(&["-n", "3", "EXISTS", "veritas:a"]), "1\n");
+}
+
+#[test]
+fn concurrent_gets_travel_together() {
+    let redis = Redis::start();
+    let tier = connected(options(&redis.url()));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut gets = tokio::task::JoinSet::new();
+        for number in 0..2_000 {
+            let tier = tier.clone();
+            gets.spawn(async move { tier.get(format!("veritas:{number}").as_bytes()).await });
+        }
+        while let Some(read) = gets.join_next().await {
+            assert_eq!(read.unwrap(), Ok(None));
+        }
+    });
+    let trips = tier.counters().read_trips;
+    assert!(trips <= 400, "{trips} round trips for 2000 gets");
+}
+
+#[test]
+fn the_last_handle_ends_the_thread_and_the_connection() {
+    let redis = Redis::start();
+    let tier = connected(options(&redis.url()));
+    let clone = tier.clone();
+    drop(tier);
+    assert_eq!(clone.set_blocking(entry("veritas:a", "v")), Ok(()));
+    drop(clone);
+    wait_for(LONG, || redis.cli(&["CLIENT", "LIST"]).lines().count() == 1);
+}
+
+#[test]
+fn a_full_queue_refuses_and_recovers() {
+    let redis = Redis::start();
+    let mut small = options(&redis.url());
+    small.queue = 1;
+    let tier = connected(small);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut first = Box::pin(tier.get(b"veritas:a"));
+        let nobody = std::task::Waker::noop();
+        let mut context = std::task::Context::from_waker(nobody);
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        assert_eq!(tier.get(b"veritas:b").await, Err(TierError::Full));
+        assert_eq!(first.await, Ok(None));
+        assert_eq!(tier.get(b"veritas:b").await, Ok(None));
+        // A batch of many chunks waits for its own part instead of failing.
+        let keys = vec![b"veritas:c"; 2_000];
+        assert!(tier.get_many(&keys).await.iter().all(|read| *read == Ok(None)));
+    });
+    assert_eq!(tier.counters().full, 1);
+}
+
+#[test]
+fn an_application_s_own_connection_serves_too() {
+    let redis = Redis::start();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let connection = runtime.block_on(client.get_multiplexed_async_connection()).unwrap();
+    let tier =
+        RedisTier::over_connection(connection, options(&redis.url()), Arc::new(SystemClock::new())).unwrap();
+    assert_eq!(tier.set_blocking(entry("veritas:a", "v")), Ok(()));
+    assert_eq!(tier.get_blocking(b"veritas:a"), Ok(Some(b"v".to_vec())));
+    assert!(!tier.is_coherent());
+    assert!(matches!(tier.condition(), Condition::Degraded(reason) if reason.contains("does not tell")));
+}
+
+#[test]
+fn an_application_s_client_is_enough() {
+    let redis = Redis::start();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let tier =
+        RedisTier::from_client(&client, options("redis://nowhere.invalid"), Arc::new(SystemClock::new()))
+            .unwrap();
+    assert_eq!(tier.set_blocking(entry("veritas:a", "v")), Ok(()));
+    wait_for(LONG, || tier.is_coherent());
+}
+
+#[test]
+fn scanning_sees_every_key_below_its_prefix_and_no_other() {
+    let redis = Redis::start();
+    let tier = connected(options(&redis.url()));
+    let keys: Vec<_> = (0..500).map(|n| format!("veritas:[a]:{n}")).collect();
+    let entries: Vec<_> = keys.iter().map(|key| entry(key, "v")).chain([entry("veritas:a:1", "v")]).collect();
+    assert!(tier.set_many_blocking(&entries).iter().all(Result::is_ok));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    let mut cursor = Some(veritas_redis::ScanCursor::default());
+    while let Some(from) = cursor {
+        let page = runtime.block_on(tier.scan(b"veritas:[a]:", from, 50)).unwrap();
+        seen.extend(page.keys);
+        cursor = page.next.map(|next| next.to_string().parse().unwrap());
+    }
+    assert_eq!(seen.len(), 500);
+    let usages = runtime.block_on(tier.memory_usage(&["veritas:[a]:1", "veritas:gone"], 5));
+    assert!(matches!(usages[0], Ok(Some(40..=200))), "{usages:?}");
+    assert_eq!(usages[1], Ok(None));
+    assert_eq!(runtime.block_on(tier.increment(b"veritas:n", Some(LONG))), Ok(1));
+    assert_eq!(runtime.block_on(tier.increment(b"veritas:n", None)), Ok(2));
+}
