@@ -300,9 +300,8 @@ mod tests {
         let counters = Counters::new();
         let mut seen = 0;
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| (0..EACH).for_each(|_| counters.count(Event::Set))))
-                .collect();
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| (0..EACH).for_each(|_| counters.count(Event::Set)))).collect();
             while !threads.iter().all(std::thread::ScopedJoinHandle::is_finished) {
                 // What a reset takes away is what was read at it.
                 let before = counters.zero.lock().unwrap().figures[Event::Set as usize];

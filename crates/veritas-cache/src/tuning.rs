@@ -278,8 +278,24 @@ mod tests {
     #[test]
     fn what_is_no_knob_is_refused() {
         for text in [
-            "", "=", "ttl", "ttl=", "ttl=s", "ttl=ms", "ttl=-1s", "ttl=+1s", "ttl=1m", "ttl=1.5s", "ttl=99999999999999999999s",
-            "capacity=-1", "capacity=1MiB", "bypass=yes", "jitter=a", "size=1", "Ttl=1s", " ttl=1s",
+            "",
+            "=",
+            "ttl",
+            "ttl=",
+            "ttl=s",
+            "ttl=ms",
+            "ttl=-1s",
+            "ttl=+1s",
+            "ttl=1m",
+            "ttl=1.5s",
+            "ttl=99999999999999999999s",
+            "capacity=-1",
+            "capacity=1MiB",
+            "bypass=yes",
+            "jitter=a",
+            "size=1",
+            "Ttl=1s",
+            " ttl=1s",
         ] {
             assert!(matches!(text.parse::<Knob>(), Err(TuneError::Unreadable(_))), "{text:?}");
         }
