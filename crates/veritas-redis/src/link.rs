@@ -84,12 +84,13 @@ pub(crate) struct NodeState {
 }
 
 impl Node {
-    pub(crate) fn new(name: String, options: &RedisOptions) -> Self {
+    /// A node that has not been connected since `now`.
+    pub(crate) fn new(name: String, options: &RedisOptions, now: Monotonic) -> Self {
         Self {
             name,
             breaker: Breaker::new(options.breaker.failures),
             connection: AtomicU64::new(0),
-            state: Mutex::default(),
+            state: Mutex::new(NodeState { trouble: None, down_since: Some(now) }),
         }
     }
 
@@ -165,13 +166,13 @@ impl Link {
         detour: Detour,
         works: mpsc::UnboundedReceiver<Work>,
     ) -> Self {
+        shared.coherence.count_node(true);
+        shared.counters.degrade(shared.clock.monotonic());
         Self { shared, node, source, detour, works, waiting: VecDeque::new(), left_demoted: None }
     }
 
     /// Attaches and serves until nobody needs the node any more.
     pub(crate) async fn run(mut self) {
-        self.shared.coherence.count_node(true);
-        self.degrade();
         loop {
             let Some(connection) = self.attach().await else { break };
             let tracked = connection.tracked;

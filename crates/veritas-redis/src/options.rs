@@ -263,10 +263,10 @@ fn endpoints(
         .map(str::trim)
         .filter(|host| !host.is_empty())
         .map(|host| {
-            let has_port = host.rsplit_once(':').is_some_and(|(before, port)| {
-                !port.is_empty()
-                    && port.bytes().all(|byte| byte.is_ascii_digit())
-                    && !(before.contains(':') && !before.ends_with(']'))
+            let has_port = host.rsplit_once(':').is_some_and(|(name, port)| {
+                // A bare IPv6 address is all colons; one with a port is in brackets.
+                let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+                is_port && (name.ends_with(']') || !name.contains(':'))
             });
             let port = if has_port { String::new() } else { format!(":{default_port}") };
             Endpoint::parse(&format!("{scheme}://{credentials}{at}{host}{port}/{db}"))

@@ -45,7 +45,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const CHUNKS: usize = 4;
 
 /// Longer lives are for ever: a server adds them to its clock and refuses an overflow.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A value to be written.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +101,8 @@ impl RedisTier {
     pub fn connect(options: RedisOptions, clock: Arc<dyn Clock>) -> Result<Self, RedisError> {
         options.check()?;
         let name = options.topology.to_string();
-        let node = Arc::new(Node::new(name, &options));
+        let now = clock.monotonic();
+        let node = Arc::new(Node::new(name, &options, now));
         match &options.topology {
             Topology::Single(endpoint) => {
                 let source = Source::Server(endpoint.clone());
@@ -112,7 +113,7 @@ impl RedisTier {
                 Self::start(options, clock, node, Source::Sentinel { sentinels, master, server })
             }
             Topology::Cluster(seeds) => {
-                let whole = Node::new(options.topology.to_string(), &options);
+                let whole = Node::new(options.topology.to_string(), &options, now);
                 let table = Arc::new(Table::new(whole));
                 let duty = Duty::Cluster(Arc::clone(&table), seeds.clone());
                 Self::begin(options, clock, Route::Cluster(table), duty)
@@ -154,7 +155,7 @@ impl RedisTier {
         C: redis::aio::ConnectionLike + Clone + Send + Sync + 'static,
     {
         options.check()?;
-        let node = Arc::new(Node::new("the application's connection".into(), &options));
+        let node = Arc::new(Node::new("the application's connection".into(), &options, clock.monotonic()));
         let wire: Box<dyn Wire> = Box::new(connection);
         Self::start(options, clock, node, Source::Borrowed(wire))
     }
@@ -229,7 +230,7 @@ impl RedisTier {
         self.gate(slot, 1)?;
         let ask = Ask::Commands(vec![self.packed_set(&entry)]);
         let answer = self.one(ask, entry.key.len() + entry.value.len(), slot).await;
-        self.written(&entry, answer)
+        self.written(&entry, &answer)
     }
 
     /// Writes many values, each with its own life and its own outcome, in order.
@@ -249,7 +250,7 @@ impl RedisTier {
             }
             (end, Ask::Commands(commands), bytes)
         };
-        let take = |index: usize, answer| outcomes.push(self.written(&entries[index], answer));
+        let take = |index: usize, answer| outcomes.push(self.written(&entries[index], &answer));
         self.in_chunks(entries.len(), pack, take).await;
         outcomes
     }
@@ -263,7 +264,7 @@ impl RedisTier {
         let slot = self.slot(key);
         self.gate(slot, 1)?;
         let answer = self.one(Ask::Commands(vec![self.packed_delete(key)]), key.len(), slot).await;
-        self.deleted(key, answer)
+        self.deleted(key, &answer)
     }
 
     /// Removes many values; tells of each whether there was one.
@@ -276,7 +277,7 @@ impl RedisTier {
             let bytes = keys[start..end].iter().map(|key| key.as_ref().len()).sum();
             (end, Ask::Commands(commands), bytes)
         };
-        let take = |index: usize, answer| outcomes.push(self.deleted(keys[index].as_ref(), answer));
+        let take = |index: usize, answer| outcomes.push(self.deleted(keys[index].as_ref(), &answer));
         self.in_chunks(keys.len(), pack, take).await;
         outcomes
     }
@@ -449,7 +450,9 @@ impl RedisTier {
         let nodes = match &self.inner.route {
             Route::One(node) => vec![Arc::clone(node)],
             Route::Cluster(table) => {
-                if let Some(trouble) = table.whole.state().trouble {
+                let state = table.whole.state();
+                if state.down_since.is_some() || state.trouble.is_some() {
+                    let trouble = state.trouble.as_deref().unwrap_or("connecting");
                     return Condition::Degraded(format!("redis {}: {trouble}", table.whole.name));
                 }
                 table.nodes()
@@ -623,7 +626,7 @@ impl RedisTier {
         }
     }
 
-    fn written(&self, entry: &SetEntry<'_>, answer: Answer) -> Result<(), TierError> {
+    fn written(&self, entry: &SetEntry<'_>, answer: &Answer) -> Result<(), TierError> {
         match answer {
             Ok(Value::Okay | Value::Int(_)) => {
                 add(&self.inner.shared.counters.sets, 1);
@@ -633,19 +636,20 @@ impl RedisTier {
                 Ok(())
             }
             Ok(_) => self.failed(TierError::Unexpected),
-            Err(error) => self.failed(error),
+            Err(error) => self.failed(*error),
         }
     }
 
-    fn deleted(&self, key: &[u8], answer: Answer) -> Result<bool, TierError> {
+    fn deleted(&self, key: &[u8], answer: &Answer) -> Result<bool, TierError> {
         match answer {
             Ok(Value::Int(count)) => {
-                add(&self.inner.shared.counters.deletes, usize::from(count > 0));
+                let present = *count > 0;
+                add(&self.inner.shared.counters.deletes, usize::from(present));
                 self.inner.shared.coherence.wake(key);
-                Ok(count > 0)
+                Ok(present)
             }
             Ok(_) => self.failed(TierError::Unexpected),
-            Err(error) => self.failed(error),
+            Err(error) => self.failed(*error),
         }
     }
 

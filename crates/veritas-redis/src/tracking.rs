@@ -58,10 +58,13 @@ pub(crate) struct Coherence {
     nodes: AtomicU32,
 }
 
+/// One that waits: its number, and how it is woken.
+type Waiter = (u64, oneshot::Sender<()>);
+
 #[derive(Default)]
 struct Waiters {
     next: u64,
-    by_key: HashMap<Box<[u8]>, Vec<(u64, oneshot::Sender<()>)>>,
+    by_key: HashMap<Box<[u8]>, Vec<Waiter>>,
 }
 
 impl fmt::Debug for Coherence {
@@ -179,7 +182,7 @@ fn count(counter: &AtomicU32, up: bool) {
     }
 }
 
-fn wake(waiters: impl IntoIterator<Item = (u64, oneshot::Sender<()>)>) {
+fn wake(waiters: impl IntoIterator<Item = Waiter>) {
     for (_, waiter) in waiters {
         // Whoever gave up meanwhile needs no news.
         waiter.send(()).ok();

@@ -324,7 +324,7 @@ fn hear(shared: &Shared, data: Vec<Value>) {
                     match key {
                         Value::BulkString(key) => shared.coherence.invalidate(&key, &shared.counters),
                         Value::SimpleString(key) => {
-                            shared.coherence.invalidate(key.as_bytes(), &shared.counters)
+                            shared.coherence.invalidate(key.as_bytes(), &shared.counters);
                         }
                         _ => {}
                     }

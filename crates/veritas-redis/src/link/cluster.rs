@@ -291,7 +291,7 @@ impl Router {
                 self.learn(&slots);
                 if self.table.whole.breaker.set(Gate::Up) != Gate::Up {
                     self.shared.counters.recover(self.shared.clock.monotonic());
-                    self.table.whole.with_state(|state| state.trouble = None);
+                    self.table.whole.with_state(|state| *state = super::NodeState::default());
                 }
                 for work in std::mem::take(&mut self.waiting) {
                     self.route(work);
@@ -376,7 +376,8 @@ impl Router {
         }
         let (host, port) = host_and_port(address)?;
         let endpoint = self.seeds.first()?.at(host, port);
-        let node = Arc::new(Node::new(address.to_owned(), &self.shared.options));
+        let node =
+            Arc::new(Node::new(address.to_owned(), &self.shared.options, self.shared.clock.monotonic()));
         let (works, receiver) = mpsc::unbounded_channel();
         let link = Link::new(
             Arc::clone(&self.shared),
@@ -420,7 +421,9 @@ impl Router {
             let ask = match &ask {
                 Ask::Get(keys) => {
                     let mut part = Keys::with_capacity(places.len(), keys.weight() / 2);
-                    places.iter().for_each(|index| part.push(keys.get(*index)));
+                    for index in &places {
+                        part.push(keys.get(*index));
+                    }
                     Ask::Get(part)
                 }
                 Ask::Commands(commands) => {

@@ -240,7 +240,7 @@ impl Trip {
             let Some(work) = work else { continue };
             match &self.detour {
                 Some(router) => {
-                    cluster::answer_or_redirect(work, answers, &self.node, router, &self.shared.counters)
+                    cluster::answer_or_redirect(work, answers, &self.node, router, &self.shared.counters);
                 }
                 None => work.answer(answers),
             }
