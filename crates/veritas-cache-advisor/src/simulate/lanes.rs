@@ -114,6 +114,11 @@ impl Lanes {
         self.rows.len() >= Rows::MOST
     }
 
+    /// Returns how many keys a lane knows, ghosts included.
+    pub fn keys_in(&self, lane: usize) -> usize {
+        self.lanes.get(lane).map_or(0, |lane| lane.hots + lane.colds + lane.ghosts)
+    }
+
     /// Returns the bytes that were asked of the allocator.
     pub fn bytes(&self) -> usize {
         let queues = |lane: &Lane| lane.hot.capacity() + lane.cold.capacity() + lane.ghost.capacity();
@@ -248,6 +253,7 @@ impl Lanes {
         self.rows.hold(row);
         if let Some(life) = &mut self.life {
             if life.stamps.len() <= row as usize {
+                life.stamps.reserve_exact(self.rows.capacity() - life.stamps.len());
                 life.stamps.resize(row as usize + 1, [0; LANES]);
             }
             for lane in lanes_in(lanes) {
@@ -405,8 +411,13 @@ impl Lane {
             _ => (&mut self.ghost, &mut self.ghosts),
         };
         *count += 1;
-        if queue.len() == queue.capacity() && queue.len() > *count + *count / 4 {
-            queue.retain(|ticket| rows.is_current(*ticket, lane, place) && Rows::row_of(*ticket) != row);
+        if queue.len() == queue.capacity() {
+            if queue.len() > *count + *count / 8 {
+                queue.retain(|ticket| rows.is_current(*ticket, lane, place) && Rows::row_of(*ticket) != row);
+            } else {
+                // By a quarter instead of doubling: memory is what limits the sample.
+                queue.reserve_exact(queue.len() / 4 + 8);
+            }
         }
         queue.push_back(rows.ticket(row, lane));
     }
@@ -507,6 +518,9 @@ impl Lane {
         self.hot.retain(|ticket| rows.is_current(*ticket, lane, HOT));
         self.cold.retain(|ticket| rows.is_current(*ticket, lane, COLD));
         self.ghost.retain(|ticket| rows.is_current(*ticket, lane, GHOST));
+        for queue in [&mut self.hot, &mut self.cold, &mut self.ghost] {
+            queue.shrink_to(queue.len() + queue.len() / 4);
+        }
     }
 }
 

@@ -70,6 +70,10 @@ impl Rows {
         self.rows.capacity() * size_of::<Row>() + (self.free.capacity() + self.index.capacity()) * 2
     }
 
+    pub(super) fn capacity(&self) -> usize {
+        self.rows.capacity()
+    }
+
     /// Returns how many rows were ever in use at once: row numbers are below it.
     pub(super) fn allocated(&self) -> usize {
         self.rows.len()
@@ -109,6 +113,10 @@ impl Rows {
             row
         } else {
             let row = u16::try_from(self.rows.len()).ok().filter(|row| *row != EMPTY)?;
+            if self.rows.len() == self.rows.capacity() {
+                // By a quarter instead of doubling: memory is what limits the sample.
+                self.rows.reserve_exact(self.rows.len() / 4 + 16);
+            }
             self.rows.push(Row { lanes: [0; LANES], hash, weight });
             row
         };

@@ -1,0 +1,290 @@
+//! The estimator: a miss-ratio curve of the real engine from sampled requests.
+
+use std::time::Duration;
+
+use veritas_cache::{Access, AccessKind};
+use veritas_model::Bytes;
+
+use super::{
+    CurvePoint, MissRatioCurve,
+    error::{Scale, Total},
+};
+use crate::{
+    sample::SampleRate,
+    simulate::{LANES, Lanes, Policy},
+};
+
+/// By how much the rate is lowered at a time.
+const STEP: f64 = 0.8;
+
+/// How many times the rate of the largest size that of the smallest may be.
+const WIDEST: f64 = 4.0;
+
+/// What an estimator may take, and what it simulates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EstimatorOptions {
+    /// The engine's parameters.
+    pub policy: Policy,
+    /// The time to live in force, if entries die.
+    pub time_to_live: Option<Duration>,
+    /// How many keys are simulated at most; 65,000 at most. While there are no
+    /// more, every key is, and the curve is exact.
+    pub max_keys: usize,
+    /// How many bytes it may take.
+    pub max_bytes: Bytes,
+    /// How many requests are simulated before their share is limited.
+    pub head_start: u64,
+    /// The share of all later requests that is simulated at most. With
+    /// `max_keys`, this is what the estimator costs.
+    pub max_share: f64,
+}
+
+impl Default for EstimatorOptions {
+    /// The engine in bytes, endless entries, 20,000 keys, 1 MiB, 128 Ki requests, a thirty-second.
+    fn default() -> Self {
+        Self {
+            policy: Policy::BYTES,
+            time_to_live: None,
+            max_keys: 20_000,
+            max_bytes: Bytes::new(1024 * 1024),
+            head_start: 128 * 1024,
+            max_share: 1.0 / 32.0,
+        }
+    }
+}
+
+/// Estimates what a cache of the real engine would miss at up to sixteen sizes.
+///
+/// It simulates all sizes at once on the requests for a sample of the keys
+/// (Waldspurger et al., "Cache modeling and optimization using miniature
+/// simulations", USENIX ATC 2017), each at a capacity scaled by the sampling
+/// rate. The rate is 1 at first, and is lowered when the sample outgrows its
+/// keys, bytes or share of the work; keys above the new threshold are forgotten.
+///
+/// The misses of the sample are scaled up, and divided by the number of *all*
+/// requests, which is known: that is the correction of SHARDS-adj, where the
+/// requests that the sample has too few or too many of count as hits.
+///
+/// Not thread-safe: one per namespace, fed from one thread.
+#[derive(Debug)]
+pub struct MissRatioEstimator {
+    options: EstimatorOptions,
+    sizes: Vec<u64>,
+    lanes: Lanes,
+    /// The rate of each size; the smaller the cache, the higher.
+    rates: Vec<SampleRate>,
+    scales: Vec<Scale>,
+    highest: SampleRate,
+    requests: u64,
+    simulated: u64,
+    window_requests: u64,
+    window_simulated: u64,
+    misses: Vec<Total>,
+    /// The mean weight of what was stored, for keys whose weight is not known.
+    mean_weight: f64,
+}
+
+impl MissRatioEstimator {
+    /// Creates an estimator for these capacities; the first sixteen count.
+    pub fn new(capacities: &[Bytes], mut options: EstimatorOptions) -> Self {
+        let per_key = if options.time_to_live.is_some() { 72 } else { 40 };
+        // Three quarters for the table of keys, the rest for the queues.
+        let affordable = usize::try_from(options.max_bytes.get() / 4 * 3 / per_key).unwrap_or(usize::MAX);
+        options.max_keys = options.max_keys.min(affordable).clamp(1, 65_000);
+        let mut sizes: Vec<u64> = capacities.iter().take(LANES).map(|size| size.get()).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let lanes = Lanes::new(options.policy, &sizes, options.time_to_live);
+        Self {
+            misses: vec![Total::ZERO; sizes.len()],
+            mean_weight: options.policy.expected_weight,
+            options,
+            lanes,
+            rates: vec![SampleRate::ALL; sizes.len()],
+            scales: vec![Scale::ONE; sizes.len()],
+            highest: SampleRate::ALL,
+            sizes,
+            requests: 0,
+            simulated: 0,
+            window_requests: 0,
+            window_simulated: 0,
+        }
+    }
+
+    /// Notes a get-or-load of a key, of all there are: sampling is done here.
+    /// About a nanosecond for a key that is not sampled.
+    #[inline]
+    pub fn request(&mut self, hash: u64, weight: u32, at: Duration) {
+        self.requests += 1;
+        if self.highest.takes(hash) {
+            self.sampled_request(hash, weight, at);
+        }
+    }
+
+    fn sampled_request(&mut self, hash: u64, weight: u32, at: Duration) {
+        self.simulated += 1;
+        self.lanes.tell_time(at);
+        let outcome = self.lanes.request(hash, weight);
+        for lane in outcome.missed() {
+            self.misses[lane].count(hash, self.scales[lane]);
+        }
+        self.keep_within_limits();
+    }
+
+    /// Notes an access from a tap, which samples by [`threshold`](Self::threshold);
+    /// what it leaves out is told by [`skipped`](Self::skipped).
+    ///
+    /// A key that hits without being known was stored before it was sampled: it is
+    /// taken to weigh what others do on average.
+    pub fn feed(&mut self, access: &Access) {
+        if !self.highest.takes(access.key) {
+            // Recorded under an earlier, higher threshold.
+            self.requests += u64::from(matches!(access.kind, AccessKind::Hit | AccessKind::Miss));
+            return;
+        }
+        let at = Duration::from_millis(access.at_ms);
+        match access.kind {
+            AccessKind::Hit => {
+                self.requests += 1;
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of u32")]
+                let weight = self.lanes.weight_of(access.key).unwrap_or(self.mean_weight as u32);
+                self.sampled_request(access.key, weight, at);
+            }
+            AccessKind::Miss => {
+                self.requests += 1;
+                self.simulated += 1;
+                self.lanes.tell_time(at);
+                for lane in self.lanes.look_up(access.key).missed() {
+                    self.misses[lane].count(access.key, self.scales[lane]);
+                }
+            }
+            AccessKind::Store { weight, cost_us, .. } => {
+                self.mean_weight += (f64::from(weight) - self.mean_weight) / 256.0;
+                self.lanes.tell_time(at);
+                if cost_us > 0 {
+                    self.lanes.load(access.key, weight);
+                } else {
+                    self.lanes.store(access.key, weight);
+                }
+                self.keep_within_limits();
+            }
+            AccessKind::Delete => self.lanes.delete(access.key),
+        }
+    }
+
+    /// Notes look-ups of keys that were not sampled: all look-ups of the namespace
+    /// less those that were fed.
+    pub fn skipped(&mut self, look_ups: u64) {
+        self.requests += look_ups;
+    }
+
+    /// Returns the highest hash that is sampled: for a tap.
+    pub fn threshold(&self) -> u64 {
+        self.highest.threshold()
+    }
+
+    /// Returns the share of keys that is sampled for the smallest size; the larger have less.
+    pub fn rate(&self) -> SampleRate {
+        self.highest
+    }
+
+    /// Returns how many look-ups there were in all.
+    pub fn look_ups(&self) -> u64 {
+        self.requests
+    }
+
+    /// Returns how many of them were simulated.
+    pub fn simulated(&self) -> u64 {
+        self.simulated
+    }
+
+    /// Returns the bytes that were asked of the allocator.
+    pub fn memory(&self) -> Bytes {
+        let totals = self.misses.capacity() * size_of::<Total>() + self.sizes.capacity() * size_of::<u64>();
+        Bytes::new((size_of::<Self>() + totals + self.lanes.bytes()) as u64)
+    }
+
+    /// Begins a new window: the curve speaks for what comes from now on. The
+    /// simulated caches stay as full as they are.
+    pub fn start_window(&mut self) {
+        self.misses.fill(Total::ZERO);
+        self.window_requests = self.requests;
+        self.window_simulated = self.simulated;
+    }
+
+    /// Returns the curve of the present window; no points before its first look-up.
+    pub fn curve(&self) -> MissRatioCurve {
+        self.draw(|misses| (misses.estimate(), misses.standard_error()))
+    }
+
+    /// Returns the curve of the present window, given how many look-ups a real
+    /// cache of this capacity missed in it: what the sample got wrong there, it got
+    /// wrong at other sizes too, and that is taken out of them. Without a simulated
+    /// cache of just that capacity it is the plain curve.
+    #[expect(clippy::cast_precision_loss, reason = "a number of look-ups")]
+    pub fn curve_through(&self, capacity: Bytes, misses: u64) -> MissRatioCurve {
+        let Ok(lane) = self.sizes.binary_search(&capacity.get()) else { return self.curve() };
+        self.draw(|total| total.corrected_by(&self.misses[lane], misses as f64))
+    }
+
+    /// Makes points of estimated totals and their standard errors.
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    fn draw(&self, estimate: impl Fn(&Total) -> (f64, f64)) -> MissRatioCurve {
+        let look_ups = self.requests - self.window_requests;
+        let all = look_ups as f64;
+        let points = self.sizes.iter().zip(&self.misses).filter(|_| look_ups > 0).map(|(size, misses)| {
+            let (misses, error) = estimate(misses);
+            CurvePoint {
+                capacity: Bytes::new(*size),
+                miss_ratio: (misses / all).clamp(0.0, 1.0),
+                error_bound: error / all * 2.0,
+            }
+        });
+        MissRatioCurve {
+            points: points.collect(),
+            look_ups,
+            simulated: self.simulated - self.window_simulated,
+            rate: self.highest.share(),
+        }
+    }
+
+    fn keep_within_limits(&mut self) {
+        let is_over = |this: &Self| this.lanes.keys() > this.options.max_keys.min(65_000);
+        // Memory grows in steps, at powers of two, and is asked about rarely.
+        let is_heavy = |this: &Self| {
+            this.simulated.is_multiple_of(256)
+                && this.memory() > this.options.max_bytes
+                && this.lanes.keys() > this.options.max_keys / 8
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a limit")]
+        let is_busy = |this: &Self| {
+            this.simulated > this.options.head_start
+                && (this.simulated - this.options.head_start) as f64
+                    > this.requests as f64 * this.options.max_share
+        };
+        if is_busy(self) {
+            self.lower_rates(0);
+        } else if is_over(self) || is_heavy(self) {
+            self.lower_rates(self.most_crowded());
+        }
+    }
+
+    /// Returns the size whose cache knows the most keys, of those that may have a
+    /// lower rate: its sample gives the most for the least loss.
+    fn most_crowded(&self) -> usize {
+        let may_fall = |size: &usize| self.rates[*size].share() * WIDEST >= self.highest.share();
+        (0..self.sizes.len()).filter(may_fall).max_by_key(|size| self.lanes.keys_in(*size)).unwrap_or(0)
+    }
+
+    /// Lowers the rate of a size by a step, and those of the larger ones to no more.
+    fn lower_rates(&mut self, first: usize) {
+        let Some(before) = self.rates.get(first) else { return };
+        let lower = SampleRate::of(before.share() * STEP);
+        for rate in &mut self.rates[first..] {
+            *rate = (*rate).min(lower);
+        }
+        self.scales = self.rates.iter().map(|rate| Scale::at(rate.share())).collect();
+        self.highest = self.rates[0];
+        self.lanes.lower_rates(&self.rates);
+    }
+}
