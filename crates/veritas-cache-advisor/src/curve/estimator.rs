@@ -276,10 +276,22 @@ impl MissRatioEstimator {
         (0..self.sizes.len()).filter(may_fall).max_by_key(|size| self.lanes.keys_in(*size)).unwrap_or(0)
     }
 
+    /// Samples no more than `rate` of the keys from now on, as when a tap is told to give
+    /// fewer. A rate above the present one changes nothing.
+    pub fn lower_to(&mut self, rate: SampleRate) {
+        if rate < self.highest {
+            self.set_rates(0, rate);
+        }
+    }
+
     /// Lowers the rate of a size by a step, and those of the larger ones to no more.
     fn lower_rates(&mut self, first: usize) {
         let Some(before) = self.rates.get(first) else { return };
         let lower = SampleRate::of(before.share() * STEP);
+        self.set_rates(first, lower);
+    }
+
+    fn set_rates(&mut self, first: usize, lower: SampleRate) {
         for rate in &mut self.rates[first..] {
             *rate = (*rate).min(lower);
         }

@@ -150,8 +150,8 @@ pub(crate) fn span(
     Ok(Span { from_ms: first.saturating_add(warm_ms), to_ms: last, windows: options.windows })
 }
 
-/// Checks that a replay says something about the live cache: pairs enough, a cache that
-/// is not too small in the sample, and an image of today that is like it.
+/// Checks that a replay says something about the live cache: windows enough are left, the
+/// cache is not too small in the sample, and its image of today is like it.
 /// `live_is_today`: the recorded hits and misses came about under today's settings.
 pub(crate) fn check(
     replayed: &Replayed,
@@ -161,14 +161,9 @@ pub(crate) fn check(
     live_is_today: bool,
     options: &ProofOptions,
 ) -> Result<(), Unfit> {
-    let enough = |tally: u64| tally >= options.look_ups_per_window;
-    let pairs = replayed.windows.iter().filter(|window| enough(window.before.look_ups)).count();
+    let pairs = replayed.windows.len();
     if pairs < ProofOptions::FEWEST_PAIRS {
-        return Err(Unfit::TooFew {
-            pairs,
-            windows: replayed.windows.len(),
-            needed: ProofOptions::FEWEST_PAIRS,
-        });
+        return Err(Unfit::TooFew { pairs, windows: options.windows, needed: ProofOptions::FEWEST_PAIRS });
     }
     #[expect(
         clippy::cast_possible_truncation,

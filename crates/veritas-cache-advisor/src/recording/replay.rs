@@ -44,6 +44,17 @@ impl Tally {
         self.seconds += seconds;
     }
 
+    /// Counts each as so many.
+    fn times(mut self, count: u64) -> Self {
+        for figure in [&mut self.look_ups, &mut self.misses, &mut self.refreshes, &mut self.stale] {
+            *figure = figure.saturating_mul(count);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a factor of sampling stays below 2^53")]
+        let count = count as f64;
+        self.seconds *= count;
+        self
+    }
+
     pub(crate) fn and(&mut self, other: &Self) {
         self.look_ups += other.look_ups;
         self.misses += other.misses;
@@ -58,6 +69,17 @@ impl Tally {
 pub(crate) struct Pair {
     pub(crate) before: Tally,
     pub(crate) after: Tally,
+}
+
+impl Pair {
+    pub(crate) fn and(&mut self, other: &Self) {
+        self.before.and(&other.before);
+        self.after.and(&other.after);
+    }
+
+    fn times(self, count: u64) -> Self {
+        Self { before: self.before.times(count), after: self.after.times(count) }
+    }
 }
 
 /// Which part of a recording is measured, and in how many windows of equal length.
@@ -136,6 +158,42 @@ pub(crate) struct Replayed {
 impl Replayed {
     /// So many groups of keys are told apart.
     const GROUPS: u64 = 16;
+
+    /// Forgets the windows in which this or `other` had fewer look-ups.
+    pub(crate) fn keep_windows(&mut self, fewest: u64, other: Option<&Self>) {
+        let enough: Vec<bool> = (0..self.windows.len())
+            .map(|index| {
+                std::iter::once(&*self)
+                    .chain(other)
+                    .all(|side| side.windows.get(index).is_some_and(|pair| pair.before.look_ups >= fewest))
+            })
+            .collect();
+        let mut keep = enough.into_iter();
+        self.windows.retain(|_| keep.next().unwrap_or(false));
+    }
+
+    /// Returns this as if each look-up had been so many: what a sample stands for.
+    pub(crate) fn times(mut self, count: u64) -> Self {
+        for pair in self.windows.iter_mut().chain(&mut self.groups).chain([&mut self.total]) {
+            *pair = pair.times(count);
+        }
+        self.unknown_past = self.unknown_past.saturating_mul(count);
+        self.live_misses = self.live_misses.saturating_mul(count);
+        self
+    }
+
+    /// Joins the replay of another namespace over the same windows.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        for (window, others) in self.windows.iter_mut().zip(&other.windows) {
+            window.and(others);
+        }
+        self.groups.extend(other.groups);
+        self.total.and(&other.total);
+        self.unknown_past += other.unknown_past;
+        self.live_misses += other.live_misses;
+        self.stores = (self.stores.0 + other.stores.0, self.stores.1 + other.stores.1);
+        self
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -195,8 +253,7 @@ pub(crate) fn replay(
                 let group = usize::try_from(sampling_hash(key) % Replayed::GROUPS).unwrap_or(0);
                 for part in [&mut replayed.windows[window], &mut replayed.groups[group], &mut replayed.total]
                 {
-                    part.before.and(&pair.before);
-                    part.after.and(&pair.after);
+                    part.and(&pair);
                 }
             }
             AccessKind::Store { weight, cost_us, value } => {
@@ -346,6 +403,20 @@ mod tests {
         let change = Change { before: SETTINGS, after: SETTINGS };
         let seen = replay(&entries, SampleRate::ALL, &change, &span, &COSTS);
         assert_eq!((seen.total.before.look_ups, seen.total.before.misses), (1, 0));
+    }
+
+    #[test]
+    fn two_namespaces_are_joined_window_by_window() {
+        let entries: Vec<Recorded> = (0..100).map(|key| look_up(key, key * 10, false)).collect();
+        let seen = replayed(&entries, SETTINGS);
+        let both = seen.clone().times(4).and(seen.clone());
+        assert_eq!(both.total.before.look_ups, 500);
+        assert!(both.windows.iter().all(|window| window.before.misses == 50));
+        let mut few = seen.clone();
+        few.windows[3] = Pair::default();
+        let mut kept = seen.clone();
+        kept.keep_windows(10, Some(&few));
+        assert_eq!((kept.windows.len(), seen.windows.len()), (9, 10));
     }
 
     #[test]
