@@ -216,6 +216,23 @@ impl RedisOptions {
         Ok(Self::new(topology))
     }
 
+    /// Logs in with this password: where an address may not hold one, it comes from a
+    /// file. Sentinels are asked without.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        let endpoints = match &mut self.topology {
+            Topology::Single(endpoint) | Topology::Sentinel { server: endpoint, .. } => {
+                std::slice::from_mut(endpoint)
+            }
+            Topology::Cluster(endpoints) => endpoints,
+        };
+        for endpoint in endpoints {
+            let settings = endpoint.info.redis_settings().clone().set_password(password);
+            endpoint.info = endpoint.info.clone().set_redis_settings(settings);
+        }
+        self
+    }
+
     /// Checks what would otherwise fail late.
     pub(crate) fn check(&self) -> Result<(), RedisError> {
         let wrong = |option, reason| Err(RedisError::Option { option, reason });
