@@ -4,23 +4,26 @@ mod load;
 
 pub use load::Loaded;
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use crate::{
-    KeyPart,
-    caches::Shared,
-    engine::{ENTRY_OVERHEAD, Engine, Entry, Held, KeyRef, Leaving, StoredKey, deadline},
-    key::KeyEncoder,
+    Access, AccessKind, KeyPart,
+    engine::{Any as _, Entry, Garbage, Inserted, Keep, KeyRef, Leaving, Left, Life, Now, Store},
+    key::{KeyEncoder, sampling_hash},
     namespace::Namespace,
-    size::ARC_HEADER,
+    registry::Shared,
     statistics::Event,
 };
+
+/// One hit in so many is timed.
+const HITS_A_TIMING: u64 = 4_096;
 
 /// One namespace, for values of one type. Clones are the same namespace.
 ///
 /// A key is any [`KeyPart`]: an id, a text, a tuple of arguments. It is compared
-/// whole. A hit clones the value, allocates nothing for keys up to 64 bytes, and
-/// takes one shared lock of the engine's shard.
+/// whole. A hit clones the value under the shared lock of the engine's shard, and
+/// allocates nothing for keys up to 64 bytes. So a value's `Clone` must not use
+/// the cache that it is in, and is best cheap: put what is large behind an `Arc`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -35,58 +38,73 @@ use crate::{
 /// ```
 pub struct Cache<V> {
     shared: Arc<Shared>,
-    namespace: Arc<Namespace>,
-    id: u32,
+    store: Arc<Store<V>>,
+    /// What its keys begin with, where it shares its table with other names.
     prefix: Box<[u8]>,
-    ttl: Duration,
+    ttl: Option<Duration>,
     heap_size: fn(&V) -> usize,
 }
 
-/// A value, and what it counts for while it lives.
-struct Slot<V> {
-    namespace: Arc<Namespace>,
-    bytes: u64,
-    value: V,
+/// What a look-up saw.
+enum Seen<V> {
+    Live(V),
+    Dead,
+    Other,
 }
 
-impl<V: Send + Sync + 'static> Held for Slot<V> {
-    fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl<V> Drop for Slot<V> {
-    fn drop(&mut self) {
-        self.namespace.loses(self.bytes);
-    }
+/// What came of storing. To be dropped outside of any lock: what left the engine is in it.
+#[must_use]
+struct Stored<V> {
+    stored: bool,
+    leaving: Leaving<V>,
+    garbage: Garbage,
 }
 
 impl<V: Clone + Send + Sync + 'static> Cache<V> {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        namespace: Arc<Namespace>,
-        id: u32,
+        store: Arc<Store<V>>,
         prefix: Box<[u8]>,
-        ttl: Duration,
+        ttl: Option<Duration>,
         heap_size: fn(&V) -> usize,
     ) -> Self {
-        Self { shared, namespace, id, prefix, ttl, heap_size }
+        Self { shared, store, prefix, ttl, heap_size }
     }
 
-    /// Sets how long what is stored through this handle lives.
+    /// Sets how long what is stored through this handle lives, exactly: without
+    /// jitter. A time to live that is tuned later goes before it.
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Registers how the values of this namespace are shown where its keys are
+    /// listed: without, values are never shown. The first registration counts; at most
+    /// [`MAX_PREVIEW`](crate::MAX_PREVIEW) characters are kept of what it returns.
+    #[must_use]
+    pub fn with_preview(self, preview: fn(&V) -> String) -> Self {
+        self.store.preview.get_or_init(|| preview);
+        self
+    }
+
+    /// Registers how a value is hashed for whoever analyses how often values change;
+    /// the same value must give the same hash, and never 0. The first registration counts.
+    #[must_use]
+    pub fn with_digest(self, digest: fn(&V) -> u32) -> Self {
+        self.store.digest.get_or_init(|| digest);
         self
     }
 
     /// Returns the name under which it is counted.
     pub fn name(&self) -> &str {
-        &self.namespace.name
+        &self.namespace().name
+    }
+
+    /// Encodes a key: the parts alone, without the namespace, as
+    /// [`Caches::invalidate`](crate::Caches::invalidate) takes them.
+    pub fn encoded_key<K: KeyPart + ?Sized>(&self, key: &K) -> Vec<u8> {
+        self.encode(key).as_bytes()[self.prefix.len()..].to_vec()
     }
 
     /// Looks a key up. An entry whose time is over is a miss, and is removed.
@@ -103,21 +121,31 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// Stores a value for the usual time; returns whether it was stored. A refused
     /// value (see [`Self::set_with_ttl`]) still removes what was there.
     pub fn set<K: KeyPart + ?Sized>(&self, key: &K, value: V) -> bool {
-        self.set_with_ttl(key, value, self.ttl)
+        let encoded = self.encode(key);
+        let key = self.key_ref(&encoded);
+        let ttl = self.namespace().settings.jittered_ttl(self.ttl, self.sampling_hash(&key));
+        self.set_encoded(key, value, ttl)
     }
 
     /// Stores a value that dies exactly `ttl` from now; returns whether it was
-    /// stored. It is refused, and not counted as a set, when `ttl` is 0 or when it
-    /// is heavier than the engine admits (always so with capacity 0); what was
-    /// stored under the key before is removed all the same, being outdated.
+    /// stored. It is refused, and not counted as a set, when `ttl` is 0, when it
+    /// is heavier than there can be room for (always so with capacity 0) or than
+    /// [`NamespaceOptions::max_value`](crate::NamespaceOptions::max_value), or while
+    /// the namespace is bypassed; what was stored under the key before is removed all
+    /// the same, being outdated.
     ///
     /// A load of the key that is under way will not overwrite it.
     pub fn set_with_ttl<K: KeyPart + ?Sized>(&self, key: &K, value: V, ttl: Duration) -> bool {
         let encoded = self.encode(key);
-        let key = self.key_ref(&encoded);
-        let (stored, left) = self.shared.flights.overrule(key, || self.store(key, value, ttl));
-        drop(left);
-        stored
+        self.set_encoded(self.key_ref(&encoded), value, ttl)
+    }
+
+    fn set_encoded(&self, key: KeyRef<'_>, value: V, ttl: Duration) -> bool {
+        let settings = &self.namespace().settings;
+        let generation = self.namespace().generation();
+        let keep = Keep { ttl, stale: settings.stale(), generation, ..Keep::default() };
+        let stored = self.shared.flights.overrule(key, || self.store(key, Some(value), keep));
+        stored.stored
     }
 
     /// Stores many values; returns how many were stored.
@@ -130,12 +158,12 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     pub fn delete<K: KeyPart + ?Sized>(&self, key: &K) -> bool {
         let encoded = self.encode(key);
         let key = self.key_ref(&encoded);
-        let Some(removed) = self.shared.flights.overrule(key, || self.shared.engine.remove(&key)) else {
-            return false;
-        };
-        let live = !(removed.may_expire() && removed.is_expired(self.shared.now()));
-        self.namespace.counters.count(if live { Event::Delete } else { Event::Expiration });
-        live
+        let removed = self.shared.flights.overrule(key, || self.store.remove(&key));
+        let now = self.shared.clock.exact();
+        self.tap(&key, now, || AccessKind::Delete);
+        let Some((_, removed)) = removed else { return false };
+        self.store.count_gone(&removed, now, Some(Event::Delete));
+        !self.store.life(&removed, now).is_dead()
     }
 
     /// Removes many keys; returns how many were there.
@@ -143,14 +171,19 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         keys.iter().filter(|key| self.delete(*key)).count()
     }
 
-    /// Removes every entry of this namespace (and type) and returns how many; loads
-    /// under way will not be stored. Cost: looks at every entry of all namespaces.
+    /// Removes every entry of this namespace (and type) and returns how many living
+    /// ones there were; loads under way will not be stored. Cost: drops every entry;
+    /// [`Caches::flush`](crate::Caches::flush) takes constant time. Beyond
+    /// [`CacheOptions::max_namespaces`](crate::CacheOptions::max_namespaces), where
+    /// names share tables, all of them (of this type) are cleared.
     pub fn clear(&self) -> u64 {
-        let doomed = |key: &StoredKey| key.namespace == self.id && key.bytes.starts_with(&self.prefix);
-        self.shared.flights.overrule_all(doomed);
-        let removed = self.shared.engine.remove_all(|key, _| doomed(key)).len() as u64;
-        self.namespace.counters.count_n(Event::Delete, removed);
-        removed
+        self.shared.overrule(&[self.store.id]);
+        self.store.clear(Event::Delete, self.shared.clock.exact())
+    }
+
+    #[inline]
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.store.namespace
     }
 
     #[inline]
@@ -165,70 +198,166 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     #[inline]
     fn key_ref<'a>(&self, encoded: &'a KeyEncoder) -> KeyRef<'a> {
-        KeyRef { namespace: self.id, bytes: encoded.as_bytes() }
+        let bytes = encoded.as_bytes();
+        KeyRef { store: self.store.id, hash: self.store.hasher.hash(bytes), bytes }
     }
 
     /// Looks a key up and counts the look-up.
     #[inline]
     fn look_up(&self, key: &KeyRef<'_>) -> Option<V> {
-        let value = self.engine().get(key).and_then(|entry| self.live(key, &entry));
-        self.namespace.counters.count(if value.is_some() { Event::Hit } else { Event::Miss });
-        value
+        let now = self.shared.clock.now();
+        if self.namespace().settings.is_bypassed() {
+            return self.missed(key, now);
+        }
+        match self.store.read(key, |entry| self.see(entry, now)) {
+            Some(Seen::Live(value)) => {
+                self.hit(key, now);
+                Some(value)
+            }
+            Some(Seen::Dead) => {
+                self.store.bury(key, now);
+                self.missed(key, now)
+            }
+            Some(Seen::Other) | None => self.missed(key, now),
+        }
     }
 
     /// Looks a key up and counts nothing.
     fn peek(&self, key: &KeyRef<'_>) -> Option<V> {
-        self.engine().peek(key).and_then(|entry| self.live(key, &entry))
+        let now = self.shared.clock.exact();
+        match self.store.peek(key, |entry| self.see(entry, now)) {
+            Some(Seen::Live(value)) if !self.namespace().settings.is_bypassed() => Some(value),
+            _ => None,
+        }
     }
 
     #[inline]
-    fn live(&self, key: &KeyRef<'_>, entry: &Entry) -> Option<V> {
-        if entry.may_expire() && self.remove_if_expired(key, entry) {
-            return None;
+    fn see(&self, entry: &Entry<V>, now: Now) -> Seen<V> {
+        match (self.store.life(entry, now), &entry.value) {
+            (Life::Fresh, Some(value)) => Seen::Live(value.clone()),
+            // To be served, but not to who only asks for what is there and fresh.
+            (Life::Fresh | Life::Stale, _) => Seen::Other,
+            _ => Seen::Dead,
         }
-        entry.held.as_any().downcast_ref::<Slot<V>>().map(|slot| slot.value.clone())
     }
 
-    fn remove_if_expired(&self, key: &KeyRef<'_>, entry: &Entry) -> bool {
-        let now = self.shared.now();
-        let expired = entry.is_expired(now);
-        // Of several who see it die, one removes it. A fresh value may have come since.
-        if expired && self.engine().remove_expired(key, now).is_some() {
-            self.namespace.counters.count(Event::Expiration);
+    /// Counts a look-up that hit.
+    #[inline]
+    fn hit(&self, key: &KeyRef<'_>, now: Now) {
+        let hits = self.namespace().counters.add(Event::Hit, 1);
+        self.tap(key, now, || AccessKind::Hit);
+        if hits % HITS_A_TIMING == 0 {
+            self.time_a_hit(key);
         }
-        expired
     }
 
-    /// Stores a value; returns whether it was, and what left the engine for it:
-    /// to be dropped outside of any lock.
-    fn store(&self, key: KeyRef<'_>, value: V, ttl: Duration) -> (bool, (Leaving, Option<Entry>)) {
-        let bytes = key.bytes.len() + ARC_HEADER + size_of::<Slot<V>>() + (self.heap_size)(&value);
-        let bytes = bytes as u64;
-        let weight = ENTRY_OVERHEAD.saturating_add(bytes);
-        if ttl.is_zero() || !self.engine().admits(weight) {
-            let outdated = self.engine().remove(&key);
-            if outdated.is_some() {
-                self.namespace.counters.count(Event::Eviction);
-            }
-            return (false, (Leaving::default(), outdated));
+    /// Counts a look-up that missed.
+    fn missed(&self, key: &KeyRef<'_>, now: Now) -> Option<V> {
+        let namespace = self.namespace();
+        namespace.counters.count(Event::Miss);
+        if namespace.settings.is_bypassed() {
+            namespace.counters.count(Event::Bypassed);
         }
-        self.namespace.gains(bytes);
-        let slot = Slot { namespace: Arc::clone(&self.namespace), bytes, value };
-        let entry = Entry::new(deadline(self.shared.now(), ttl), weight, Arc::new(slot));
-        let leaving = self.engine().insert(key.to_stored(), entry);
-        self.namespace.counters.count(Event::Set);
-        for (evicted, entry) in leaving.entries() {
-            // Its own predecessor was replaced, not evicted.
-            if evicted.namespace != key.namespace || *evicted.bytes != *key.bytes {
-                entry.held.namespace().counters.count(Event::Eviction);
+        self.tap(key, now, || AccessKind::Miss);
+        None
+    }
+
+    /// Shows an access to whoever listens, if its key is among those asked for.
+    #[inline]
+    fn tap(&self, key: &KeyRef<'_>, now: Now, kind: impl FnOnce() -> AccessKind) {
+        let threshold = self.namespace().tapped.load(Ordering::Relaxed);
+        if threshold != 0 {
+            let hash = self.sampling_hash(key);
+            if hash <= threshold {
+                let namespace = self.namespace().id;
+                self.shared.ring.write(&Access { namespace, key: hash, kind: kind(), at_ms: now.millis() });
             }
         }
-        (true, (leaving, None))
     }
 
     #[inline]
-    fn engine(&self) -> &Engine {
-        &self.shared.engine
+    fn sampling_hash(&self, key: &KeyRef<'_>) -> u64 {
+        sampling_hash(&key.bytes[self.prefix.len()..])
+    }
+
+    /// Times a look-up of a key that was just looked up.
+    #[cold]
+    fn time_a_hit(&self, key: &KeyRef<'_>) {
+        let clock = &self.shared.clock;
+        if !clock.runs_by_itself() {
+            return;
+        }
+        let started = clock.exact();
+        let read_once = clock.exact();
+        let found = self.store.read(
+            &KeyRef { hash: self.store.hasher.hash(key.bytes), ..*key },
+            |entry| self.see(entry, read_once),
+        );
+        let took = clock.exact().since(read_once).saturating_sub(read_once.since(started));
+        if let Some(Seen::Live(_)) = found {
+            let [count, sum] = &self.namespace().timed;
+            count.fetch_add(1, Ordering::Relaxed);
+            sum.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// Stores a value, or that there is none.
+    fn store(&self, key: KeyRef<'_>, value: Option<V>, keep: Keep) -> Stored<V> {
+        let now = self.shared.clock.exact();
+        let mut outcome = Stored { stored: false, leaving: Leaving::default(), garbage: Garbage::new() };
+        let heap = value.as_ref().map_or(0, self.heap_size);
+        let digest = value.as_ref().and_then(|value| Some(self.store.digest.get()?(value)));
+        let (cost, lives) = (keep.cost, !keep.ttl.is_zero());
+        let entry = self.store.entry(&key, value, keep, heap, now);
+        let weight = entry.as_ref().map_or(0, |(_, entry)| entry.weight());
+        let bypassed = self.namespace().settings.is_bypassed();
+        match entry {
+            Some(entry) if lives && !bypassed => self.insert(&key, entry, now, &mut outcome),
+            refused => {
+                refused.into_iter().for_each(|entry| outcome.leaving.push(entry));
+                self.outdate(&key, now, &mut outcome);
+            }
+        }
+        if outcome.stored {
+            self.namespace().counters.count(Event::Set);
+        }
+        if outcome.stored || (bypassed && lives && weight > 0) {
+            self.tap(&key, now, || AccessKind::Store {
+                weight: u32::try_from(weight).unwrap_or(u32::MAX),
+                cost_us: u32::try_from(cost.as_micros()).unwrap_or(u32::MAX),
+                value: digest.unwrap_or(0),
+            });
+        }
+        outcome
+    }
+
+    /// Stores an entry, making room elsewhere where it got less than its due.
+    fn insert(&self, key: &KeyRef<'_>, entry: Left<V>, now: Now, outcome: &mut Stored<V>) {
+        let weight = entry.1.weight();
+        let feed = |refused, outcome: &mut Stored<V>| {
+            self.shared.feed(&*self.store, key.hash, weight, refused, &mut outcome.garbage)
+        };
+        let mut inserted = self.store.insert(key, entry, now);
+        if let Err(refused) = inserted {
+            inserted = if feed(true, outcome) { self.store.insert(key, refused, now) } else { Err(refused) };
+        } else if let Ok(Inserted { hungry: true, .. }) = inserted {
+            feed(false, outcome);
+        }
+        match inserted {
+            Ok(Inserted { leaving, .. }) => (outcome.stored, outcome.leaving) = (true, leaving),
+            Err(refused) => {
+                outcome.leaving.push(refused);
+                self.outdate(key, now, outcome);
+            }
+        }
+    }
+
+    /// Removes what a refused value would have replaced.
+    fn outdate(&self, key: &KeyRef<'_>, now: Now, outcome: &mut Stored<V>) {
+        if let Some(outdated) = self.store.remove(key) {
+            self.store.count_gone(&outdated.1, now, Some(Event::Eviction));
+            outcome.leaving.push(outdated);
+        }
     }
 }
 
@@ -236,8 +365,7 @@ impl<V> Clone for Cache<V> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            namespace: Arc::clone(&self.namespace),
-            id: self.id,
+            store: Arc::clone(&self.store),
             prefix: self.prefix.clone(),
             ttl: self.ttl,
             heap_size: self.heap_size,
@@ -248,7 +376,7 @@ impl<V> Clone for Cache<V> {
 impl<V> fmt::Debug for Cache<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
-            .field("name", &self.namespace.name)
+            .field("name", &self.store.namespace.name)
             .field("ttl", &self.ttl)
             .finish_non_exhaustive()
     }

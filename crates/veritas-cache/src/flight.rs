@@ -134,7 +134,7 @@ impl Flights {
     /// more while no flight of it can end: whoever missed just before a value was
     /// stored finds it now, so that a burst of misses is one load.
     pub(crate) fn join<T>(&self, key: &StoredKey, look_again: impl FnOnce() -> Option<T>) -> Part<'_, T> {
-        let shard = self.shard(KeyRef { namespace: key.namespace, bytes: &key.bytes });
+        let shard = self.shard(key.as_ref());
         let mut flights = shard.locked();
         if let Some(flight) = flights.get(key) {
             return if leads(|leads| leads.contains(&flight.id)) {

@@ -35,7 +35,10 @@
 
 mod call;
 mod parts;
+mod readable;
 pub mod typed;
+
+pub use readable::readable;
 
 use std::sync::Arc;
 
@@ -247,6 +250,12 @@ fn encoded(part: &(impl KeyPart + ?Sized)) -> Vec<u8> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CacheKey(Arc<[u8]>);
 
+/// Returns the hash of an encoded key that is the same in every process: XXH3.
+#[inline]
+pub(crate) fn sampling_hash(encoded: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(encoded)
+}
+
 impl CacheKey {
     /// Encodes the parts.
     pub fn of(parts: &(impl KeyPart + ?Sized)) -> Self {
@@ -256,6 +265,18 @@ impl CacheKey {
     /// Returns the encoded parts.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns a hash of the key that is the same in every process and release: XXH3 with
+    /// 64 bits. By it accesses are sampled ([`Access::key`](crate::Access::key)), times to
+    /// live shortened, and keys listed in order.
+    pub fn sampling_hash(&self) -> u64 {
+        sampling_hash(&self.0)
+    }
+
+    /// Returns the key as text that people can read: `("user", 123)`.
+    pub fn readable(&self) -> String {
+        readable(&self.0)
     }
 
     /// Returns the key as it is shared between processes: the version of the

@@ -1,42 +1,64 @@
-//! Namespaces: the name under which entries are counted and measured.
+//! Namespaces: the name under which entries are kept, counted and tuned.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod settings;
 
-use crate::statistics::Counters;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// A name, its statistics, and what it holds.
+pub(crate) use self::settings::Settings;
+use crate::{
+    NamespaceId,
+    engine::Grants,
+    statistics::Counters,
+    tags::Tags,
+};
+
+/// A name, and what its entries of all types have in common.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     pub(crate) name: String,
+    pub(crate) id: NamespaceId,
     pub(crate) counters: Counters,
-    entries: AtomicU64,
-    bytes: AtomicU64,
+    pub(crate) grants: Grants,
+    pub(crate) tags: Tags,
+    pub(crate) settings: Settings,
+    /// Raised by a flush: entries of a past generation are dead.
+    generation: AtomicU32,
+    /// The tap keeps accesses whose sampling hash is at most this; 0 is none.
+    pub(crate) tapped: AtomicU64,
+    /// Hits that were timed: their number and nanoseconds.
+    pub(crate) timed: [AtomicU64; 2],
 }
 
 impl Namespace {
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str, id: NamespaceId, settings: Settings, limit: u64, tapped: u64) -> Self {
         Self {
             name: name.to_owned(),
+            id,
             counters: Counters::new(),
-            entries: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            grants: Grants::new(limit),
+            tags: Tags::new(),
+            settings,
+            generation: AtomicU32::new(0),
+            tapped: AtomicU64::new(tapped),
+            timed: [AtomicU64::new(0), AtomicU64::new(0)],
         }
     }
 
-    /// Counts a value that comes into being, `bytes` heavy with its key.
-    pub(crate) fn gains(&self, bytes: u64) {
-        self.entries.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Returns the generation: what begins now belongs to it.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
     }
 
-    /// Counts a value that is dropped.
-    pub(crate) fn loses(&self, bytes: u64) {
-        self.entries.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// Kills every entry, and everything whose load began before now. Cost: one increment.
+    pub(crate) fn flush(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Returns entries held, and bytes of their keys and values.
-    pub(crate) fn holds(&self) -> (u64, u64) {
-        (self.entries.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    /// Returns the mean time of the hits that were timed, in nanoseconds.
+    #[expect(clippy::cast_precision_loss, reason = "a mean of nanoseconds")]
+    pub(crate) fn hit_cost_ns(&self) -> Option<f64> {
+        let [count, sum] = self.timed.each_ref().map(|part| part.load(Ordering::Relaxed));
+        (count > 0).then(|| sum as f64 / count as f64)
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use super::Cache;
 use crate::{
     KeyPart,
-    engine::{KeyRef, StoredKey},
+    engine::{Keep, KeyRef, StoredKey},
     flight::{Lead, Outcome, Part},
     statistics::{Counters, Event},
 };
@@ -104,7 +104,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             match self.join(&stored_key, &key) {
                 Part::Found(value) => return Ok(Some(value)),
                 Part::Lead(lead) => {
-                    let count = LoadCount::new(&self.namespace.counters);
+                    let count = LoadCount::new(&self.namespace().counters);
                     let result = lead.run(loader);
                     return self.land(lead, count, &key, result);
                 }
@@ -141,12 +141,12 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             }
             key.to_stored()
         };
-        let key = KeyRef { namespace: stored_key.namespace, bytes: &stored_key.bytes };
+        let key = stored_key.as_ref();
         loop {
             match self.join(&stored_key, &key) {
                 Part::Found(value) => return Ok(Some(value)),
                 Part::Lead(lead) => {
-                    let count = LoadCount::new(&self.namespace.counters);
+                    let count = LoadCount::new(&self.namespace().counters);
                     let mut loading = pin!(lead.run(loader));
                     let result = poll_fn(|context| lead.run(|| loading.as_mut().poll(context))).await;
                     return self.land(lead, count, &key, result);
@@ -167,7 +167,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     fn join(&self, stored_key: &StoredKey, key: &KeyRef<'_>) -> Part<'_, V> {
         let part = self.shared.flights.join(stored_key, || self.peek(key));
         if let Part::Found(_) = part {
-            self.namespace.counters.count(Event::Coalesced);
+            self.namespace().counters.count(Event::Coalesced);
         }
         part
     }
@@ -185,10 +185,18 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             Ok(loaded) => {
                 let copy = loaded.value.clone();
                 let outcome = Outcome::Loaded(Arc::new(loaded.value.clone()));
-                let ttl = loaded.ttl.unwrap_or(self.ttl);
+                let settings = &self.namespace().settings;
+                let keep = Keep {
+                    ttl: loaded.ttl.unwrap_or_else(|| {
+                        settings.jittered_ttl(self.ttl, self.sampling_hash(key))
+                    }),
+                    stale: loaded.stale.unwrap_or_else(|| settings.stale()),
+                    generation: self.namespace().generation(),
+                    ..Keep::default()
+                };
                 lead.publish(outcome, || {
                     let copy = copy.filter(|_| loaded.store);
-                    copy.map(|value| self.store(*key, value, ttl))
+                    copy.map(|value| self.store(*key, Some(value), keep))
                 });
                 Ok(loaded.value)
             }
@@ -211,13 +219,13 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             Outcome::Abandoned => return None,
         };
         if result.is_ok() {
-            self.namespace.counters.count(Event::Coalesced);
+            self.namespace().counters.count(Event::Coalesced);
         }
         Some(result)
     }
 
     fn alone<E>(&self, loader: impl FnOnce() -> Result<Loaded<V>, E>) -> Result<Option<V>, Arc<E>> {
-        let count = LoadCount::new(&self.namespace.counters);
+        let count = LoadCount::new(&self.namespace().counters);
         let result = loader();
         count.ended(result.is_ok());
         result.map(|loaded| loaded.value).map_err(Arc::new)
@@ -227,7 +235,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         &self,
         loader: impl FnOnce() -> F,
     ) -> Result<Option<V>, Arc<E>> {
-        let count = LoadCount::new(&self.namespace.counters);
+        let count = LoadCount::new(&self.namespace().counters);
         let result = loader().await;
         count.ended(result.is_ok());
         result.map(|loaded| loaded.value).map_err(Arc::new)

@@ -15,6 +15,7 @@ use crate::{
 fn off(entries: u64, value_bytes: usize) -> (f64, f64) {
     let (caches, _clock) = caches(512 * MIB);
     let cache = caches.namespace::<Vec<u8>>("blobs");
+    cache.get(&0); // makes this thread's counters
     let before = net_bytes();
     for id in 0..entries {
         assert!(cache.set(&("user", id), vec![7; value_bytes]));

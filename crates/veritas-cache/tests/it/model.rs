@@ -63,7 +63,9 @@ impl Twin {
     }
 
     fn set(&mut self, key: u8, value: u16, ttl: u64) -> bool {
-        let before = self.entries.remove(&key);
+        // What is replaced or outdated when it is dead already has expired.
+        let before = self.live(key);
+        self.entries.remove(&key);
         if ttl == 0 {
             self.evictions += u64::from(before.is_some());
             return false;
@@ -117,6 +119,7 @@ proptest! {
                 }
                 Step::Purge => prop_assert_eq!(caches.purge_expired(), twin.purge()),
                 Step::Clear => {
+                    twin.purge();
                     prop_assert_eq!(cache.clear(), twin.entries.len() as u64);
                     twin.deletes += twin.entries.len() as u64;
                     twin.entries.clear();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use veritas_cache::NamespaceOptions;
+
 use crate::{MIB, caches};
 
 #[test]
@@ -21,12 +23,35 @@ fn an_entry_dies_exactly_at_its_deadline() {
 #[test]
 fn an_entry_lives_five_minutes_when_nobody_says_otherwise() {
     let (caches, clock) = caches(MIB);
-    let cache = caches.namespace::<u8>("bytes");
+    let options = NamespaceOptions { jitter: 0.0, ..NamespaceOptions::default() };
+    let cache = caches.namespace_with::<u8>("bytes", options);
     cache.set("a", 1);
     clock.advance(Duration::from_secs(299));
     assert_eq!(cache.get("a"), Some(1));
     clock.advance(Duration::from_secs(1));
     assert_eq!(cache.get("a"), None);
+}
+
+#[test]
+fn jitter_spreads_the_deaths_of_what_was_stored_together_and_only_ever_shortens() {
+    let (caches, clock) = caches(MIB);
+    let options = NamespaceOptions { jitter: 0.2, ..NamespaceOptions::default() };
+    let cache = caches.namespace_with::<u32>("numbers", options);
+    cache.set_many((0..1_000).map(|id| (id, id)));
+    let alive = || (0..1_000_u32).filter(|id| cache.get(id).is_some()).count();
+    clock.advance(Duration::from_secs(239));
+    assert_eq!(alive(), 1_000);
+    clock.advance(Duration::from_secs(31));
+    let half = alive();
+    assert!((400..600).contains(&half), "{half}");
+    // The same keys die first each time.
+    let first: Vec<u32> = (0..1_000).filter(|id| cache.get(id).is_none()).collect();
+    caches.flush("numbers");
+    cache.set_many((0..1_000).map(|id| (id, id)));
+    clock.advance(Duration::from_secs(270));
+    assert!((0..1_000).filter(|id| cache.get(id).is_none()).eq(first));
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(alive(), 0);
 }
 
 #[test]
