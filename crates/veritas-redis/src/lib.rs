@@ -10,6 +10,7 @@ mod key;
 mod lease;
 mod link;
 mod options;
+pub mod server;
 mod tier;
 mod tracking;
 mod wait;

@@ -6,4 +6,5 @@ mod faults;
 mod lease;
 mod link;
 mod scene;
+mod server;
 mod tracking;
