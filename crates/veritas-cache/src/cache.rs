@@ -1,7 +1,9 @@
 //! One namespace, for values of one type.
 
+mod claim;
 mod load;
 
+pub use claim::Claim;
 pub use load::Loaded;
 
 use std::{fmt, sync::Arc, sync::atomic::Ordering, time::Duration};

@@ -239,6 +239,16 @@ impl Caches {
         self.shared.overrule(&ids);
     }
 
+    /// Kills every entry of a namespace that bears a tag, and what of it is being
+    /// loaded. Cost: one row of a table, however many entries there are.
+    pub fn invalidate_tag(&self, name: &str, tag: &str) {
+        let registry = self.shared.registry();
+        let open = registry.by_name.get(name).or_else(|| registry.by_name.get(OVERFLOW));
+        if let Some(open) = open {
+            open.namespace.tags.invalidate(tag);
+        }
+    }
+
     /// Takes the tap: the stream of accesses, of which at most about `capacity` (rounded down to
     /// a power of two a thread) wait to be drained. There is one: taking it again takes it
     /// away from whoever had it, and its capacity is that of the first time.

@@ -38,6 +38,7 @@ mod coarse;
 mod engine;
 mod flight;
 mod flights;
+pub mod function;
 mod key;
 mod listing;
 mod memory;
@@ -56,7 +57,7 @@ mod tier;
 mod tuning;
 
 pub use background::Spawn;
-pub use cache::{Cache, Loaded};
+pub use cache::{Cache, Claim, Loaded};
 pub use caches::{Caches, OVERFLOW};
 pub use key::{Blob, CacheKey, KeyEncoder, KeyPart, readable, typed};
 pub use listing::{KeyPage, KeyReading, ListError, MAX_PAGE, MAX_PREVIEW};
