@@ -17,6 +17,9 @@ use crate::{
 /// By how much the rate is lowered at a time.
 const STEP: f64 = 0.8;
 
+/// Work is held against its limit each time so many requests have come.
+const STRETCH: u64 = 16 * 1024;
+
 /// How many times the rate of the largest size that of the smallest may be.
 const WIDEST: f64 = 4.0;
 
@@ -32,23 +35,24 @@ pub struct EstimatorOptions {
     pub max_keys: usize,
     /// How many bytes it may take.
     pub max_bytes: Bytes,
-    /// How many requests are simulated before their share is limited.
+    /// How much work is done before it is limited. A simulated request is one
+    /// piece of work, and each size that it misses one more: some 20 ns each.
     pub head_start: u64,
-    /// The share of all later requests that is simulated at most. With
-    /// `max_keys`, this is what the estimator costs.
-    pub max_share: f64,
+    /// How much work is done for each later request, on average over all of them,
+    /// sampled or not. With `max_keys`, this is what the estimator costs.
+    pub work_per_request: f64,
 }
 
 impl Default for EstimatorOptions {
-    /// The engine in bytes, endless entries, 20,000 keys, 1 MiB, 128 Ki requests, a thirty-second.
+    /// The engine in bytes, endless entries, 20,000 keys, 1 MiB, and a quarter of a piece of work per request.
     fn default() -> Self {
         Self {
             policy: Policy::BYTES,
             time_to_live: None,
             max_keys: 20_000,
             max_bytes: Bytes::new(1024 * 1024),
-            head_start: 128 * 1024,
-            max_share: 1.0 / 32.0,
+            head_start: 512 * 1024,
+            work_per_request: 0.25,
         }
     }
 }
@@ -77,6 +81,9 @@ pub struct MissRatioEstimator {
     highest: SampleRate,
     requests: u64,
     simulated: u64,
+    work: u64,
+    /// Requests and work when the present stretch began.
+    stretch: (u64, u64),
     window_requests: u64,
     window_simulated: u64,
     misses: Vec<Total>,
@@ -106,6 +113,8 @@ impl MissRatioEstimator {
             sizes,
             requests: 0,
             simulated: 0,
+            work: 0,
+            stretch: (0, 0),
             window_requests: 0,
             window_simulated: 0,
         }
@@ -124,8 +133,9 @@ impl MissRatioEstimator {
     fn sampled_request(&mut self, hash: u64, weight: u32, at: Duration) {
         self.simulated += 1;
         self.lanes.tell_time(at);
-        let outcome = self.lanes.request(hash, weight);
-        for lane in outcome.missed() {
+        self.work += 1;
+        for lane in self.lanes.request(hash, weight).missed() {
+            self.work += 1;
             self.misses[lane].count(hash, self.scales[lane]);
         }
         self.keep_within_limits();
@@ -154,7 +164,9 @@ impl MissRatioEstimator {
                 self.requests += 1;
                 self.simulated += 1;
                 self.lanes.tell_time(at);
+                self.work += 1;
                 for lane in self.lanes.look_up(access.key).missed() {
+                    self.work += 1;
                     self.misses[lane].count(access.key, self.scales[lane]);
                 }
             }
@@ -256,47 +268,44 @@ impl MissRatioEstimator {
                 && this.memory() > this.options.max_bytes
                 && this.lanes.keys() > this.options.max_keys / 8
         };
-        #[expect(clippy::cast_precision_loss, reason = "a limit")]
-        let is_busy = |this: &Self| {
-            this.simulated > this.options.head_start
-                && (this.simulated - this.options.head_start) as f64
-                    > this.requests as f64 * this.options.max_share
-        };
-        if is_busy(self) {
-            self.lower_rates(0);
+        if let Some(factor) = self.overwork() {
+            self.lower_rates(factor, |_, _| true);
         } else if is_over(self) || is_heavy(self) {
-            self.lower_rates(self.most_crowded());
+            // The caches that know the most keys give the most for the least loss.
+            let (highest, share_of) = (self.highest.share(), |rate: &SampleRate| rate.share());
+            let may_fall = move |rate: &SampleRate| share_of(rate) * WIDEST > highest;
+            let counts: Vec<usize> = (0..self.sizes.len()).map(|size| self.lanes.keys_in(size)).collect();
+            let falling = counts.iter().zip(&self.rates).filter(|(_, rate)| may_fall(rate));
+            let crowd = falling.map(|(count, _)| *count).max().unwrap_or(0) / 5 * 4;
+            self.lower_rates(STEP, |size, rate| crowd == 0 || counts[size] >= crowd && may_fall(rate));
         }
     }
 
-    /// Returns the size whose cache knows the most keys, of those that may have a
-    /// lower rate: its sample gives the most for the least loss.
-    fn most_crowded(&self) -> usize {
-        let may_fall = |size: &usize| self.rates[*size].share() * WIDEST >= self.highest.share();
-        (0..self.sizes.len()).filter(may_fall).max_by_key(|size| self.lanes.keys_in(*size)).unwrap_or(0)
-    }
-
-    /// Samples no more than `rate` of the keys from now on, as when a tap is told to give
-    /// fewer. A rate above the present one changes nothing.
-    pub fn lower_to(&mut self, rate: SampleRate) {
-        if rate < self.highest {
-            self.set_rates(0, rate);
+    /// Returns by how much the rates must fall, when the last stretch of requests
+    /// made too much work.
+    #[expect(clippy::cast_precision_loss, reason = "a limit")]
+    fn overwork(&mut self) -> Option<f64> {
+        let (requests, work) = (self.requests - self.stretch.0, self.work - self.stretch.1);
+        if requests < STRETCH {
+            return None;
         }
+        self.stretch = (self.requests, self.work);
+        let share = requests as f64 * self.options.work_per_request / work as f64;
+        (self.work > self.options.head_start && share < 1.0).then(|| share.clamp(0.5, STEP))
     }
 
-    /// Lowers the rate of a size by a step, and those of the larger ones to no more.
-    fn lower_rates(&mut self, first: usize) {
-        let Some(before) = self.rates.get(first) else { return };
-        let lower = SampleRate::of(before.share() * STEP);
-        self.set_rates(first, lower);
-    }
-
-    fn set_rates(&mut self, first: usize, lower: SampleRate) {
-        for rate in &mut self.rates[first..] {
-            *rate = (*rate).min(lower);
+    /// Lowers the rates of some sizes by a factor, and those of larger ones to no more.
+    fn lower_rates(&mut self, factor: f64, falls: impl Fn(usize, &SampleRate) -> bool) {
+        let mut most = SampleRate::ALL;
+        for (size, rate) in self.rates.iter_mut().enumerate() {
+            if falls(size, rate) {
+                *rate = SampleRate::of(rate.share() * factor);
+            }
+            *rate = (*rate).min(most);
+            most = *rate;
         }
         self.scales = self.rates.iter().map(|rate| Scale::at(rate.share())).collect();
-        self.highest = self.rates[0];
+        self.highest = self.rates.first().copied().unwrap_or(SampleRate::ALL);
         self.lanes.lower_rates(&self.rates);
     }
 }

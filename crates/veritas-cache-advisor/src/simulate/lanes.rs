@@ -214,17 +214,11 @@ impl Lanes {
     #[expect(clippy::cast_precision_loss, reason = "a mean")]
     pub fn mean_weight(&self) -> Option<f64> {
         let (mut keys, mut weight) = (0_u64, 0_u64);
-        for row in self.known_rows() {
+        for row in self.rows.used() {
             keys += 1;
             weight += self.rows.weight(row);
         }
         (keys > 0).then(|| weight as f64 / keys as f64)
-    }
-
-    /// Returns the rows that some lane knows.
-    fn known_rows(&self) -> impl Iterator<Item = u32> {
-        let allocated = u32::try_from(self.rows.allocated()).unwrap_or(0);
-        (0..allocated).filter(|row| (0..LANES).any(|lane| self.rows.place(*row, lane) != ABSENT))
     }
 
     /// Notes the look-up of a key in the table; returns the lanes that missed.
@@ -292,18 +286,21 @@ impl Lanes {
     ///
     /// Goes through all rows and queues.
     pub fn lower_rates(&mut self, rates: &[SampleRate]) {
-        let allocated = u32::try_from(self.rows.allocated()).unwrap_or(0);
         let half_a_weight = self.mean_weight().unwrap_or(0.0) / 2.0;
+        let mut gone = Vec::new();
+        let mut gone_above = u64::MAX;
         for (number, (lane, rate)) in self.lanes.iter_mut().zip(rates).enumerate() {
             if *rate == lane.rate {
                 continue;
             }
             debug_assert!(*rate < lane.rate, "a rate rose");
             lane.rate = *rate;
-            for row in 0..allocated {
-                if !rate.takes(self.rows.hash(row)) {
-                    lane.forget(&mut self.rows, number, row);
-                }
+            if rate.threshold() < gone_above {
+                gone_above = rate.threshold();
+                gone = self.rows.used_above(gone_above);
+            }
+            for row in &gone {
+                lane.forget(&mut self.rows, number, *row);
             }
             lane.drop_void_tickets(&self.rows, number);
             lane.shrink(&self.policy, half_a_weight);
@@ -312,12 +309,8 @@ impl Lanes {
                 lane.advance_ghost(&mut self.rows, number);
             }
         }
-        let mut known = vec![false; allocated as usize];
-        for row in self.known_rows() {
-            known[row as usize] = true;
-        }
-        for row in 0..allocated {
-            if !known[row as usize] && self.rows.find(self.rows.hash(row)) == Some(row) {
+        for row in gone {
+            if self.rows.weight(row) > 0 {
                 self.rows.give_up_if_nowhere(row);
             }
         }

@@ -29,6 +29,7 @@ const EMPTY: u16 = u16::MAX;
 struct Row {
     lanes: [u8; LANES],
     hash: u64,
+    /// 0 while the row is free.
     weight: u32,
 }
 
@@ -74,9 +75,15 @@ impl Rows {
         self.rows.capacity()
     }
 
-    /// Returns how many rows were ever in use at once: row numbers are below it.
-    pub(super) fn allocated(&self) -> usize {
-        self.rows.len()
+    /// Returns the rows in use.
+    #[expect(clippy::cast_possible_truncation, reason = "row numbers are below 65,535")]
+    pub(super) fn used(&self) -> impl Iterator<Item = u32> {
+        self.rows.iter().enumerate().filter(|(_, row)| row.weight > 0).map(|(number, _)| number as u32)
+    }
+
+    /// Returns the rows in use whose keys are above a threshold.
+    pub(super) fn used_above(&self, threshold: u64) -> Vec<u32> {
+        self.used().filter(|row| self.hash(*row) > threshold).collect()
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
@@ -183,6 +190,7 @@ impl Rows {
             }
         }
         self.index[hole] = EMPTY;
+        self.rows[row as usize].weight = 0;
         self.free.push(row as u16);
     }
 
