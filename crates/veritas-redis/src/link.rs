@@ -154,6 +154,8 @@ pub(crate) struct Link {
     works: mpsc::UnboundedReceiver<Work>,
     /// What waits for the connection, in order of arrival.
     waiting: VecDeque<Work>,
+    /// Whether calls had no answer since one last had.
+    suspect: bool,
     /// When a demoted server was last left.
     left_demoted: Option<tokio::time::Instant>,
 }
@@ -168,7 +170,16 @@ impl Link {
     ) -> Self {
         shared.coherence.count_node(true);
         shared.counters.degrade(shared.clock.monotonic());
-        Self { shared, node, source, detour, works, waiting: VecDeque::new(), left_demoted: None }
+        Self {
+            shared,
+            node,
+            source,
+            detour,
+            works,
+            waiting: VecDeque::new(),
+            suspect: false,
+            left_demoted: None,
+        }
     }
 
     /// Attaches and serves until nobody needs the node any more.
@@ -204,6 +215,7 @@ impl Link {
             state.down_since = None;
             state.trouble.clone_from(&connection.untracked);
         });
+        self.suspect = false;
         self.node.breaker.set(Gate::Up);
     }
 

@@ -31,15 +31,25 @@ pub(crate) const TRIP_LENGTH: usize = 512;
 /// its reads are still worth more than an endless reconnecting.
 const DEMOTED_PAUSE: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// Whether a round trip ended with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Outcome {
+    /// None came in time.
+    #[default]
+    Silence,
+    Answer,
+    /// The connection is broken.
+    Break,
+}
+
 /// What became of a round trip.
 #[derive(Debug, Clone, Copy, Default)]
 struct Verdict {
-    /// The connection gave an answer.
-    answered: bool,
-    /// The connection is broken.
-    broken: bool,
+    outcome: Outcome,
     /// The server said that it takes no writes.
     demoted: bool,
+    /// Nobody called: we only wanted to know.
+    heartbeat: bool,
     /// Calls that had no answer, or one that says the server is not ready.
     failed: u32,
 }
@@ -73,7 +83,7 @@ impl Link {
                         return lost;
                     }
                     beat = Instant::now();
-                    if verdict.answered {
+                    if verdict.outcome == Outcome::Answer {
                         beat += heartbeat;
                     }
                 }
@@ -94,12 +104,15 @@ impl Link {
     }
 
     fn judge(&mut self, verdict: Verdict, borrowed: bool) -> Option<Lost> {
-        if verdict.broken {
+        if verdict.outcome == Outcome::Break {
             return Some(if borrowed { Lost::Silent } else { Lost::Disconnected });
         }
-        if verdict.answered && verdict.failed == 0 {
+        // A heartbeat is small: its answer does not make up for calls that had none.
+        if verdict.outcome == Outcome::Answer && verdict.failed == 0 && !(verdict.heartbeat && self.suspect) {
+            self.suspect = false;
             self.node.breaker.succeeded();
         }
+        self.suspect |= verdict.failed > 0 && !verdict.heartbeat;
         if verdict.failed > 0 && self.node.breaker.failed(verdict.failed) {
             return Some(Lost::Silent);
         }
@@ -161,6 +174,7 @@ struct Trip {
 
 impl Trip {
     async fn run(mut self, mut wire: Box<dyn Wire>) -> Verdict {
+        let verdict = Verdict { heartbeat: self.works.is_empty(), ..Verdict::default() };
         let packed = Packed::pack(&self.works, self.length, self.detour.is_some());
         if packed.reads {
             add(&self.shared.counters.read_trips, 1);
@@ -172,13 +186,13 @@ impl Trip {
             match timeout_at(expiry, &mut sent).await {
                 Ok(Ok(values)) => {
                     drop(sent);
-                    return self.settle(packed.places, values);
+                    return self.settle(packed.places, values, verdict);
                 }
                 Ok(Err(error)) => {
                     let error = TierError::of_client(&error);
                     tracing::debug!(node = self.node.name, %error, "a redis connection failed");
                     self.works.drain(..).flatten().for_each(|work| work.fail(error));
-                    return Verdict { broken: true, ..Verdict::default() };
+                    return Verdict { outcome: Outcome::Break, ..verdict };
                 }
                 Err(_) => {
                     let now = Instant::now();
@@ -190,7 +204,7 @@ impl Trip {
                         }
                     }
                     if self.works.iter().all(Option::is_none) {
-                        return Verdict { failed: failed.max(1), ..Verdict::default() };
+                        return Verdict { failed: failed.max(1), ..verdict };
                     }
                 }
             }
@@ -198,10 +212,10 @@ impl Trip {
     }
 
     /// Gives every work its share of the answers.
-    fn settle(self, places: Vec<Place>, values: Vec<Value>) -> Verdict {
-        let mut verdict = Verdict { answered: true, ..Verdict::default() };
-        if places.is_empty() {
-            // A heartbeat: what counts is whether the server is ready.
+    fn settle(self, places: Vec<Place>, values: Vec<Value>, mut verdict: Verdict) -> Verdict {
+        verdict.outcome = Outcome::Answer;
+        if verdict.heartbeat {
+            // What counts is whether the server is ready.
             let unready = values.into_iter().any(|value| answer(value).is_err_and(TierError::is_outage));
             verdict.failed = u32::from(unready);
             return verdict;

@@ -8,7 +8,7 @@ use std::{
 
 use veritas_model::{Condition, SystemClock};
 use veritas_redis::{RedisOptions, RedisTier, TierError};
-use veritas_testkit::{Redis, wait_for};
+use veritas_testkit::{Fault, FaultProxy, Redis, wait_for};
 
 use crate::scene::{LONG, connected, entry, options};
 
@@ -20,7 +20,7 @@ fn signal(redis: &Redis, signal: &str) {
 }
 
 #[test]
-fn a_server_that_stops_answering_costs_five_calls_their_deadline_and_no_more() {
+fn a_server_that_stops_answering_costs_five_calls_their_deadline_at_most() {
     let redis = Redis::start();
     let mut strict = RedisOptions::parse(&redis.url()).unwrap();
     strict.breaker.heartbeat = LONG; // the calls shall find out
@@ -33,7 +33,9 @@ fn a_server_that_stops_answering_costs_five_calls_their_deadline_and_no_more() {
     }
     let waited = outcomes.iter().filter(|outcome| **outcome == Err(TierError::TimedOut)).count();
     let refused = outcomes.iter().filter(|outcome| **outcome == Err(TierError::Unavailable)).count();
-    assert_eq!((waited, refused), (5, 195));
+    // A heartbeat between the calls may have found out for one of them.
+    assert!((1..=5).contains(&waited), "{waited}");
+    assert_eq!(refused, 200 - waited);
     assert!(!tier.is_coherent());
     signal(&redis, "-CONT");
     wait_for(LONG, || tier.get_blocking(b"veritas:a") == Ok(Some(b"v".to_vec())));
@@ -127,7 +129,7 @@ fn a_replica_reads_and_refuses_to_write() {
 
 #[test]
 fn a_late_reply_answers_nobody() {
-    let redis = Redis::start();
+    let redis = Redis::start_with(&["--enable-debug-command", "yes"]);
     let mut hasty = RedisOptions::parse(&redis.url()).unwrap();
     hasty.deadline = Duration::from_millis(20);
     hasty.breaker.heartbeat = LONG;
@@ -144,7 +146,8 @@ fn a_late_reply_answers_nobody() {
                 let mut sleep = redis::cmd("DEBUG");
                 sleep.arg("SLEEP").arg("0.03");
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                runtime.block_on(tier.command(sleep, None)).ok();
+                let slept = runtime.block_on(tier.command(sleep, None));
+                assert!(!matches!(slept, Err(TierError::Other { .. })), "{slept:?}");
             }
         });
         for number in 0..50 {
@@ -156,6 +159,7 @@ fn a_late_reply_answers_nobody() {
         }
         sleeper.join().unwrap();
     }
+    assert!(tier.counters().timeouts > 0, "no reply came late");
 }
 
 #[test]
@@ -171,4 +175,173 @@ fn what_a_dead_connection_still_held_is_never_carried_out() {
     wait_for(LONG, || tier.set_blocking(entry("veritas:a", "new")) == Ok(()));
     wait_for(LONG, || redis.cli(&["CLIENT", "LIST"]).lines().count() == 2);
     assert_eq!(tier.get_blocking(b"veritas:a"), Ok(Some(b"new".to_vec())));
+}
+
+/// A tier with the default deadline behind a proxy, with one value written.
+fn behind_a_proxy(heartbeat: Duration) -> (Redis, FaultProxy, RedisTier) {
+    let redis = Redis::start();
+    let proxy = FaultProxy::start(&redis);
+    let mut strict = RedisOptions::parse(&proxy.url()).unwrap();
+    strict.breaker.heartbeat = heartbeat;
+    let tier = connected(strict);
+    assert_eq!(tier.set_blocking(entry("veritas:a", "before")), Ok(()));
+    (redis, proxy, tier)
+}
+
+/// Lets a fault begin, calls until calls fail at once, ends the fault and waits
+/// until the tier is used again. Returns how many calls waited.
+#[track_caller]
+fn suffer(fault: Fault, cut: bool) -> usize {
+    let (redis, proxy, tier) = behind_a_proxy(LONG);
+    let generation = tier.generation();
+    proxy.set(fault);
+    if cut {
+        proxy.cut();
+    }
+    let mut outcomes = Vec::new();
+    while outcomes.iter().filter(|outcome| **outcome == Err(TierError::Unavailable)).count() < 100 {
+        outcomes.push(tier.get_blocking(b"veritas:a"));
+        assert!(outcomes.len() < 1_000_000, "calls never fail at once");
+    }
+    // What a peer does meanwhile is not heard; what we kept is not to be trusted.
+    redis.cli(&["SET", "veritas:a", "meanwhile"]);
+    assert!(tier.generation() > generation && !tier.is_coherent());
+    let lost = tier.generation();
+    proxy.set(Fault::Pass);
+    wait_for(LONG, || tier.get_blocking(b"veritas:a") == Ok(Some(b"meanwhile".to_vec())));
+    assert!(tier.generation() > lost && tier.is_coherent());
+    assert_eq!(tier.condition(), Condition::Ready);
+    outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Err(TierError::TimedOut | TierError::Disconnected)))
+        .count()
+}
+
+#[test]
+fn a_refused_connection_costs_no_wait_beyond_the_one_that_was_lost() {
+    assert!(suffer(Fault::Refuse, true) <= 5);
+}
+
+#[test]
+fn a_black_hole_costs_five_waits_at_most() {
+    assert!((1..=5).contains(&suffer(Fault::BlackHole, false)));
+}
+
+#[test]
+fn a_half_open_connection_costs_five_waits_at_most() {
+    assert!((1..=5).contains(&suffer(Fault::HalfOpen, false)));
+}
+
+#[test]
+fn a_stalled_network_costs_five_waits_at_most() {
+    assert!((1..=5).contains(&suffer(Fault::Stall, false)));
+}
+
+#[test]
+fn a_network_that_is_too_slow_costs_five_waits_at_most() {
+    assert!((1..=5).contains(&suffer(Fault::Latency(Duration::from_millis(100)), false)));
+}
+
+#[test]
+fn a_network_that_is_too_narrow_costs_five_waits_at_most() {
+    assert!((1..=5).contains(&suffer(Fault::Slow(20), false)));
+}
+
+#[test]
+fn a_link_that_is_wide_enough_for_a_heartbeat_and_no_more_is_not_attached_to() {
+    let (_redis, proxy, tier) = behind_a_proxy(LONG);
+    let connects = tier.counters().connects;
+    proxy.set(Fault::Slow(20_000));
+    proxy.cut();
+    wait_for(LONG, || tier.get_blocking(b"veritas:a") == Err(TierError::Unavailable));
+    wait_for(LONG, || tier.counters().failed_connects >= 3);
+    assert_eq!(tier.counters().connects, connects);
+}
+
+#[test]
+fn a_cut_in_the_middle_of_a_reply_is_an_error_of_that_call_only() {
+    let (_redis, proxy, tier) = behind_a_proxy(LONG);
+    let value = "x".repeat(50_000);
+    for after in [1, 5, 1_000, 49_999] {
+        wait_for(LONG, || tier.set_blocking(entry("veritas:a", &value)) == Ok(()));
+        proxy.cut_after(after);
+        assert_eq!(tier.get_blocking(b"veritas:a"), Err(TierError::Disconnected));
+        wait_for(LONG, || tier.get_blocking(b"veritas:a") == Ok(Some(value.clone().into_bytes())));
+    }
+}
+
+#[test]
+fn silence_of_the_network_is_noticed_without_any_call() {
+    for fault in [Fault::BlackHole, Fault::HalfOpen, Fault::Stall] {
+        let (_redis, proxy, tier) = behind_a_proxy(Duration::from_millis(250));
+        proxy.set(fault);
+        wait_for(LONG, || !tier.is_coherent());
+    }
+}
+
+#[test]
+fn callers_that_were_waiting_at_the_fault_wait_once() {
+    let (_redis, proxy, tier) = behind_a_proxy(LONG);
+    proxy.set(Fault::BlackHole);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let outcomes = runtime.block_on(async {
+        let mut gets = tokio::task::JoinSet::new();
+        for number in 0..100 {
+            let tier = tier.clone();
+            gets.spawn(async move { tier.get(format!("veritas:{number}").as_bytes()).await });
+        }
+        gets.join_all().await
+    });
+    assert!(
+        outcomes.iter().all(|outcome| matches!(outcome, Err(TierError::TimedOut | TierError::Disconnected)))
+    );
+    wait_for(LONG, || tier.get_blocking(b"veritas:a") == Err(TierError::Unavailable));
+    assert_eq!(tier.counters().timeouts + tier.counters().disconnected, 100);
+}
+
+#[test]
+fn a_large_batch_in_a_black_hole_waits_once() {
+    let (_redis, proxy, tier) = behind_a_proxy(LONG);
+    proxy.set(Fault::BlackHole);
+    let keys: Vec<_> = (0..100_000).map(|number| format!("veritas:{number}")).collect();
+    let outcomes = tier.get_many_blocking(&keys);
+    assert!(outcomes.iter().all(Result::is_err));
+    assert!(tier.counters().timeouts >= 99_000, "{:?}", tier.counters());
+}
+
+#[test]
+fn a_loading_server_is_not_waited_for_and_is_used_when_it_has_loaded() {
+    let slow = ["--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024"];
+    let debug = ["--enable-debug-command", "yes", "--save", "1000000 1"];
+    let redis = Redis::start_with(&[debug, slow].concat());
+    assert_eq!(redis.cli(&["DEBUG", "POPULATE", "2000", "veritas", "100"]), "OK\n");
+    let tier = connected(RedisOptions::parse(&redis.url()).unwrap());
+    assert_eq!(redis.cli(&["SAVE"]), "OK\n");
+    let mut outcomes = Vec::new();
+    std::thread::scope(|scope| {
+        let reload = scope.spawn(|| redis.cli(&["DEBUG", "RELOAD", "NOSAVE"]));
+        while !reload.is_finished() {
+            outcomes.push(tier.get_blocking(b"veritas:0"));
+        }
+        assert_eq!(reload.join().unwrap(), "OK\n");
+    });
+    let count = |error| outcomes.iter().filter(|outcome| **outcome == Err(error)).count();
+    assert!(count(TierError::Loading) > 0, "the server never said that it is loading");
+    assert!(count(TierError::Loading) + count(TierError::TimedOut) <= 5, "it was asked too often");
+    assert!(count(TierError::Unavailable) > 100);
+    wait_for(LONG, || tier.get_blocking(b"veritas:0").is_ok_and(|read| read.is_some()));
+}
+
+#[test]
+fn answered_heartbeats_do_not_make_up_for_calls_without_an_answer() {
+    let (_redis, proxy, tier) = behind_a_proxy(Duration::from_millis(1));
+    let value = "x".repeat(200_000);
+    wait_for(LONG, || tier.set_blocking(entry("veritas:big", &value)) == Ok(()));
+    // A heartbeat passes in time, the value does not.
+    proxy.set(Fault::Slow(100_000));
+    let mut waited = 0;
+    while tier.is_available() {
+        waited += u32::from(tier.get_blocking(b"veritas:big") == Err(TierError::TimedOut));
+        assert!(waited <= 5);
+    }
 }
