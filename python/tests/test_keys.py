@@ -208,7 +208,7 @@ class Calls(unittest.TestCase):
         self.assertNotEqual(one, call_key(page, (1,), version=1))
         self.assertNotEqual(one, call_key(page, (1,), name="page"))
         for name in ("fifty", "a"):
-            self.assertEqual(explicit_key(name, 1, "a")[1:], keys._name(name) + b"\x0d\x00\x01\x00" + encode((1, "a")))
+            self.assertEqual(explicit_key(name, 1, "a")[1:], keys._name(name) + b"\x0d\x00\x01\x02()" + encode((1, "a")))
 
     def test_arguments_are_left_out_by_name(self):
         account = Account(7)

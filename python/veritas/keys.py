@@ -385,7 +385,7 @@ def explicit_key(name: str, *parts: Any, version: int = 0) -> bytes:
     """Returns the whole key of a call whose key is said explicitly, as
     ``#[cached(name = "...", key(part, ...))]`` does in Rust: no arguments, these parts.
     """
-    return _whole(name, _CALL + _length(_version(version)) + _named([("", encode(parts))]))
+    return _whole(name, _CALL + _length(_version(version)) + _named([("()", encode(parts))]))
 
 
 def _whole(namespace: str, part: bytes) -> bytes:

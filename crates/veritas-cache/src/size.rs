@@ -27,6 +27,11 @@ use std::{
 /// assert_eq!(user.heap_size(), 3 + size_of::<String>() + 5);
 /// # let _ = user.id;
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "nothing tells how much memory a `{Self}` takes, so it cannot be kept in a cache",
+    label = "does not implement `HeapSize`",
+    note = "implement `veritas_cache::HeapSize` for it: add up the `heap_size()` of its fields"
+)]
 pub trait HeapSize {
     /// Returns the bytes of heap that the value owns, as they were asked of the
     /// allocator: capacities, not lengths.

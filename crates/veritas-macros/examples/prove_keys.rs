@@ -5,6 +5,7 @@
 //! careless encoding takes for it.
 #![expect(clippy::print_stdout, reason = "a proof prints its figures")]
 
+#[expect(dead_code, reason = "the tests make up calls too")]
 #[path = "../tests/it/keys/made_up.rs"]
 mod made_up;
 #[expect(dead_code, reason = "the tests write values, which this does not")]

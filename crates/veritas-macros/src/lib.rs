@@ -5,6 +5,7 @@
 //! facade (`#[veritas::profile]`), which re-exports them; with `crate = …` they
 //! work without it.
 
+mod cached;
 mod options;
 mod profile;
 
@@ -53,4 +54,90 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn profile(options: TokenStream, function: TokenStream) -> TokenStream {
     profile::expand(options.into(), function.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Caches a function: a call that was made before, with equal arguments, is answered
+/// from the cache.
+///
+/// ```
+/// # use veritas_macros::cached;
+/// # use std::sync::Arc;
+/// # #[derive(Clone)] struct Unavailable;
+/// #[cached(ttl = "5m", crate = veritas_cache)]
+/// fn user_name(id: u64) -> Result<Arc<str>, Unavailable> {
+///     // Ask the database.
+///     Ok(Arc::from(format!("user {id}")))
+/// }
+///
+/// #[cached(name = "profile", ttl = "1h", tags("user:{id}"), ignore(trace), crate = veritas_cache)]
+/// async fn profile(id: u64, section: &str, trace: u64) -> Option<String> {
+///     Some(format!("{section} of {id}"))
+/// }
+///
+/// struct Shop { tenant: u32 }
+///
+/// impl Shop {
+///     #[cached(key(self.tenant, item), crate = veritas_cache)]
+///     fn price(&self, item: &str) -> u64 {
+///         item.len() as u64
+///     }
+/// }
+/// # use veritas_cache::{CacheOptions, Caches, function};
+/// # use veritas_model::SystemClock;
+/// # let caches = Arc::new(Caches::new(CacheOptions::default(), Arc::new(SystemClock::new())));
+///
+/// // What an engine does when it starts; until then, functions simply run.
+/// function::install(Arc::clone(&caches));
+/// let shop = Shop { tenant: 1 };
+/// assert_eq!(shop.price("apple"), shop.price("apple"));
+/// assert_eq!(caches.statistics().hits, 1);
+/// ```
+///
+/// # What is kept
+///
+/// What the function returns, in the namespace with its name. Of a `Result`, an `Ok`: an
+/// `Err` goes to all who waited for the same call (so it is `Clone`, or an `Arc`), and the
+/// next call tries again. Of an `Option`, a value; a `None` only with `negative_ttl`. Of a
+/// `Result<Option<_>, _>` both rules hold. However many call at the same time with the same
+/// arguments, the body runs once.
+///
+/// A result is cloned out, so what is large belongs behind an `Arc`. Its type tells its size
+/// (`veritas_cache::HeapSize`) and owns what it holds: no borrowed results, no `impl Trait`.
+///
+/// # What is a call
+///
+/// Every argument counts, by its name and its typed value, and must therefore be a
+/// `veritas_cache::KeyPart`. Of a generic function or method, the types count too. A method
+/// says what of `self` matters. The encoded key is the same in every process and in Python.
+///
+/// # Options
+///
+/// - `"name"` or `name = "name"`: the namespace. Without it, the path of the function.
+/// - `ttl = "5m"`: how long a result lives; units are `ms`, `s`, `m`, `h`, `d`. Without it, the caches' own.
+/// - `negative_ttl = "10s"`: how long a `None` lives.
+/// - `stale = "30s"`: how long a result is still served past its time, while one caller refreshes it.
+/// - `early_refresh = 1.0`: how eagerly results are refreshed before their time; 0 is off.
+/// - `jitter = 0.05`: by what share, at most, times are shortened, so that results do not die together.
+/// - `capacity = "16 MiB"`, `max_value = "64 KiB"`: of all results together, and of one.
+/// - `version = 2`: of what the function returns. Another version is another set of results.
+/// - `key(expression, …)`: what the result depends on, instead of the arguments.
+/// - `ignore(argument, …)`: arguments that it does not depend on: a connection, a request.
+/// - `tags("user:{id}", …)`: under which results are invalidated together, as `format!` writes them.
+/// - `in = expression`: the caches, instead of the installed ones; anything that implements
+///   `veritas_cache::function::Keep`. Opening the namespace then takes a lock at each call.
+/// - `dormant`: begins bypassed. The function runs each time, and is watched, until caching it
+///   is proposed and accepted.
+/// - `crate = path`: where to find `veritas::cache`'s items, instead of there.
+///
+/// # Together with `#[profile]`
+///
+/// Both orders work. `#[profile]` above `#[cached]` counts the times that the body runs;
+/// `#[cached]` above `#[profile]` makes it count every call, hits too.
+///
+/// # Errors
+///
+/// A `const fn`, a function without a body, and one that returns nothing cannot be cached.
+#[proc_macro_attribute]
+pub fn cached(options: TokenStream, function: TokenStream) -> TokenStream {
+    cached::expand(options.into(), function.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }

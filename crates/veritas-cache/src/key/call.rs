@@ -52,6 +52,12 @@ impl KeyEncoder {
         member.encode(self);
     }
 
+    /// Appends the name of an argument whose part comes next.
+    #[inline]
+    pub(crate) fn open_argument(&mut self, name: &str) {
+        self.name(name);
+    }
+
     #[inline]
     fn name(&mut self, name: &str) {
         self.push_length(name.len());

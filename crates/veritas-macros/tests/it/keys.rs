@@ -66,7 +66,7 @@ fn rust_and_python_have_one_key_for_one_call() {
         let mut numbers = Numbers(seed.parse().unwrap());
         let calls: Vec<_> = (0..CALLS).map(|_| numbers.call(3)).collect();
         let written: Vec<Json> = calls.iter().map(value::Call::written).collect();
-        let lines: String = written.iter().map(|call| format!("{call}\n")).collect();
+        let lines = written.iter().map(Json::to_string).collect::<Vec<_>>().join("\n");
         let writer = std::thread::spawn(move || asked.write_all(lines.as_bytes()));
         let answers: Vec<String> =
             BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap).collect();

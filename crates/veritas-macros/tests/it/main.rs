@@ -1,5 +1,6 @@
 //! The macros on functions of every shape, and their messages where they refuse.
 
+mod cached;
 mod keys;
 mod refusals;
 mod shapes;

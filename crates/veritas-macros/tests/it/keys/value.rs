@@ -49,7 +49,9 @@ impl KeyPart for Value {
             Self::List(parts) => parts.encode(key),
             Self::Tuple(parts) => {
                 key.tuple(parts.len());
-                parts.iter().for_each(|part| part.encode(key));
+                for part in parts {
+                    part.encode(key);
+                }
             }
             Self::Map(entries) => entries.encode(key),
             Self::Set(parts) => parts.encode(key),

@@ -1,0 +1,127 @@
+//! Where the results of a function are kept: caches of one tier or of several.
+
+use std::{future::Future, sync::Arc};
+
+use super::{CallKey, Function, Kept};
+use crate::{Cache, Caches, Loaded, TagVersion};
+
+/// Something that keeps results of type `V`: [`Caches`], or caches with a tier below.
+///
+/// `in = …` of the attribute takes anything that does, or a reference to it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot keep the results of a function",
+    note = "`in = ...` takes `Caches`, caches with a tier below, or a reference to them"
+)]
+pub trait Keep<V> {
+    /// Looks a call up, and runs the body when it is missing. The body is asked for its
+    /// tags first, and then runs.
+    ///
+    /// # Errors
+    ///
+    /// The body's error, shared with those who waited for it.
+    fn fetch<E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, L),
+    ) -> Result<Option<V>, Arc<E>>;
+
+    /// Looks a call up, and runs the body when it is missing, without blocking.
+    ///
+    /// # Errors
+    ///
+    /// The body's error, shared with those who waited for it.
+    fn fetch_async<E: Send + Sync + 'static, F: Future<Output = Result<Option<V>, E>>>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, F),
+    ) -> impl Future<Output = Result<Option<V>, Arc<E>>>;
+}
+
+/// Opens a function's namespace. Cost: a lock, and a look at the names.
+pub(super) fn open<V: Kept>(caches: &Caches, function: &Function) -> Cache<V> {
+    caches.namespace_with(function.name().unwrap_or_default(), function.namespace_options())
+}
+
+/// Looks a call up in an opened namespace.
+#[inline]
+pub(super) fn fetch<V: Kept, E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
+    cache: &Cache<V>,
+    key: &CallKey,
+    body: impl FnOnce() -> (Vec<String>, L),
+) -> Result<Option<V>, Arc<E>> {
+    cache.fetch(key, || {
+        let (tags, body) = body();
+        body().map(|value| loaded(&tags, value))
+    })
+}
+
+/// Looks a call up in an opened namespace, without blocking.
+pub(super) async fn fetch_async<
+    V: Kept,
+    E: Send + Sync + 'static,
+    F: Future<Output = Result<Option<V>, E>>,
+>(
+    cache: &Cache<V>,
+    key: &CallKey,
+    body: impl FnOnce() -> (Vec<String>, F),
+) -> Result<Option<V>, Arc<E>> {
+    let fetching = cache.fetch_async(key, || {
+        let (tags, body) = body();
+        async move { body.await.map(|value| loaded(&tags, value)) }
+    });
+    fetching.await
+}
+
+fn loaded<V>(tags: &[String], value: Option<V>) -> Loaded<V> {
+    let mut loaded = Loaded::from(value);
+    loaded.tags = tags.iter().map(|tag| TagVersion::of(tag)).collect();
+    loaded
+}
+
+impl<V: Kept> Keep<V> for Caches {
+    fn fetch<E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, L),
+    ) -> Result<Option<V>, Arc<E>> {
+        fetch(&open(self, function), key, body)
+    }
+
+    async fn fetch_async<E: Send + Sync + 'static, F: Future<Output = Result<Option<V>, E>>>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, F),
+    ) -> Result<Option<V>, Arc<E>> {
+        fetch_async(&open(self, function), key, body).await
+    }
+}
+
+macro_rules! pointers {
+    ($($kind:ty),*) => {$(
+        impl<V, T: Keep<V> + ?Sized> Keep<V> for $kind {
+            fn fetch<E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
+                &self,
+                function: &'static Function,
+                key: &CallKey,
+                body: impl FnOnce() -> (Vec<String>, L),
+            ) -> Result<Option<V>, Arc<E>> {
+                (**self).fetch(function, key, body)
+            }
+
+            fn fetch_async<E: Send + Sync + 'static, F: Future<Output = Result<Option<V>, E>>>(
+                &self,
+                function: &'static Function,
+                key: &CallKey,
+                body: impl FnOnce() -> (Vec<String>, F),
+            ) -> impl Future<Output = Result<Option<V>, Arc<E>>> {
+                (**self).fetch_async(function, key, body)
+            }
+        }
+    )*};
+}
+
+pointers!(&T, Arc<T>);
