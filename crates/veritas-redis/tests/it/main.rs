@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod cluster;
 mod faults;
 mod lease;
 mod link;
+mod nodes;
 mod scene;
+mod sentinel;
+mod tiered;
 mod server;
 mod tracking;
