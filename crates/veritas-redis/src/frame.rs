@@ -206,6 +206,11 @@ pub(crate) fn key_of(start: &[u8]) -> Option<Vec<u8>> {
     Some(reader.take(head.key).ok()?.to_vec())
 }
 
+/// Reads when a frame was stored out of its first bytes, as [`key_of`] does the key.
+pub(crate) fn stored_at_ms(start: &[u8]) -> Option<u64> {
+    read_head(&mut Reader(start)).ok().map(|head| head.stored_at_ms)
+}
+
 struct Head {
     codec: Codec,
     flags: u8,

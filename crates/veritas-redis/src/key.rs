@@ -12,8 +12,7 @@
 //! `#`. A collision answers nothing, since the frame holds the whole key.
 //!
 //! In `<namespace>`, whatever is not a letter, a digit or one of `_.-/` is `%` and
-//! two hex digits, so that no two namespaces share a key and a pattern for `SCAN`
-//! needs no escapes. With a hash tag it stands in braces: a cluster then keeps the
+//! two hex digits, so that no two namespaces share a key. With a hash tag it stands in braces: a cluster then keeps the
 //! whole namespace on one node.
 
 use std::fmt::Write as _;
@@ -102,17 +101,9 @@ impl KeySpace {
         &self.base
     }
 
-    /// Returns the pattern for `SCAN` that picks the frames of this schema.
-    pub(crate) fn value_pattern(&self) -> Vec<u8> {
-        let mut pattern = Vec::new();
-        for &byte in &self.base {
-            if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\' | b'^') {
-                pattern.push(b'\\');
-            }
-            pattern.push(byte);
-        }
-        pattern.extend_from_slice(format!("v{}:*", self.schema).as_bytes());
-        pattern
+    /// Returns what the keys of the frames of this schema begin with.
+    pub(crate) fn values(&self) -> Vec<u8> {
+        self.value(b"")
     }
 
     /// Tells what a key is, or `None` when it is none of this namespace and schema.
@@ -152,11 +143,11 @@ pub(crate) fn hashed_tag(hashed: &[u8]) -> u64 {
     xxh3_64(hashed)
 }
 
-/// Returns the namespace, escaped, that a key of ours belongs to.
-pub(crate) fn namespace_of<'a>(prefix: &str, key: &'a [u8]) -> Option<&'a [u8]> {
+/// Returns what the keys of the namespace begin with that a key of ours belongs to.
+pub(crate) fn base_of<'a>(prefix: &str, key: &'a [u8]) -> Option<&'a [u8]> {
     let rest = key.strip_prefix(prefix.as_bytes())?.strip_prefix(b":")?;
     let end = rest.iter().position(|byte| *byte == b':')?;
-    Some(&rest[..end])
+    Some(&key[..prefix.len() + 1 + end + 1])
 }
 
 /// Writes a namespace so that it holds no colon and no character of a pattern.
@@ -212,14 +203,8 @@ mod tests {
         {
             assert_eq!(space().place(strange), None);
         }
-        assert_eq!(namespace_of("veritas", &space().value(key)), Some(&b"users"[..]));
-        assert_eq!(namespace_of("other", &space().value(key)), None);
-    }
-
-    #[test]
-    fn a_pattern_picks_the_prefix_as_it_is() {
-        let odd = KeySpace::new("app[1]*", "users", 1, false);
-        assert_eq!(odd.value_pattern(), b"app\\[1\\]\\*:users:v1:*");
+        assert_eq!(base_of("veritas", &space().value(key)), Some(space().base()));
+        assert_eq!(base_of("other", &space().value(key)), None);
     }
 
     proptest! {
@@ -240,7 +225,7 @@ mod tests {
             let mut ours = space().base().to_vec();
             ours.extend_from_slice(&key);
             let _ = space().place(&ours);
-            let _ = namespace_of("veritas", &ours);
+            assert_eq!(base_of("veritas", &ours), Some(space().base()));
         }
     }
 }

@@ -1,0 +1,242 @@
+//! Two tiers: decoded values in the process, over frames in Redis that all processes share.
+//!
+//! A look-up asks the process, then Redis, then (in the forms that load) the source,
+//! once for all callers of all processes. What is held in the process dies with the
+//! value in Redis: its time comes out of the frame, a peer's change is pushed to us,
+//! and when that push may have been lost, everything in the process is dropped at
+//! once, in constant time.
+//!
+//! What is true, and by what:
+//!
+//! - **No stale value after an acknowledged change.** A load or a read notes in the
+//!   process that it is under way *before* it asks Redis; an invalidation that
+//!   arrives meanwhile takes that note away, and what comes back is handed to those
+//!   who wait and kept nowhere. Answers and invalidations share one connection, so
+//!   their order is Redis's.
+//! - **No outdated load is stored in Redis either.** Who loads holds a lease *in the
+//!   place of the value*; its value replaces the lease only while that is there. A
+//!   set or delete of the key removes it.
+//! - **What Redis does not hold, it cannot tell us about.** So a value that Redis
+//!   did not accept, or that was read while changes did not reach us, lives in the
+//!   process for `untracked_ttl` at most.
+//! - **Redis never fails the application.** Without it, look-ups miss and each
+//!   process loads once; deletes that could not be sent are made good before
+//!   anything is believed again.
+
+mod batch;
+mod blocking;
+mod cache;
+mod claim;
+mod counters;
+mod lease;
+mod load;
+mod options;
+mod pending;
+mod read;
+mod server_time;
+mod space;
+mod store;
+mod versions;
+mod write;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock, Weak},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use veritas_cache::{Caches, HeapSize};
+use veritas_model::Clock;
+
+pub use self::cache::TieredCache;
+pub use self::options::{LeaseOptions, TieredOptions};
+pub use self::store::StoreError;
+use self::{pending::Pending, server_time::ServerTime};
+pub(crate) use self::{space::Space, versions::random};
+use crate::{
+    Invalidation, RedisTier,
+    key::{self, Place},
+    second_tier::RedisSecondTier,
+};
+
+/// The caches of a process over Redis.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use veritas_cache::{CacheOptions, Caches};
+/// use veritas_model::SystemClock;
+/// use veritas_redis::{RedisOptions, RedisTier, TieredCaches, TieredOptions};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let clock = Arc::new(SystemClock::new());
+/// let caches = Arc::new(Caches::new(CacheOptions::default(), clock.clone()));
+/// let redis = RedisTier::connect(RedisOptions::parse("redis://localhost")?, clock.clone())?;
+/// let tiered = TieredCaches::new(caches, redis, clock);
+///
+/// let names = tiered.namespace::<String>("user_names", TieredOptions::default());
+/// // One load, however many ask in however many processes.
+/// let name = names.get_or_load(&7, || async { Ok::<_, std::io::Error>("Ada".to_owned()) }).await?;
+/// // Gone from Redis and from every process when this returns (from peers: within milliseconds).
+/// names.delete(&7).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TieredCaches {
+    tiers: Arc<Tiers>,
+}
+
+impl TieredCaches {
+    /// Puts Redis behind the caches of the process, and tells them so: their
+    /// statistics, memory and keys in Redis are read through
+    /// [`SecondTier`](veritas_cache::SecondTier).
+    pub fn new(caches: Arc<Caches>, redis: RedisTier, clock: Arc<dyn Clock>) -> Self {
+        let tiers = Arc::new(Tiers {
+            caches,
+            redis,
+            clock,
+            time: ServerTime::default(),
+            pending: Pending::default(),
+            spaces: RwLock::default(),
+        });
+        let listener: Weak<Tiers> = Arc::downgrade(&tiers);
+        tiers.redis.subscribe(Arc::new(move |invalidation: Invalidation<'_>| {
+            if let Some(tiers) = listener.upgrade() {
+                tiers.hear(invalidation);
+            }
+        }));
+        tiers.caches.register_tier(Arc::new(RedisSecondTier::new(Arc::downgrade(&tiers))));
+        Self { tiers }
+    }
+
+    /// Opens a namespace for values of type `V`.
+    ///
+    /// Opened twice with the same options, it is the same one. Two types under one
+    /// name must differ in `schema`, else each takes the other's frames for
+    /// corrupted ones. Keep the handle: opening takes a lock.
+    pub fn namespace<V>(&self, name: &str, options: TieredOptions) -> TieredCache<V>
+    where
+        V: Serialize + DeserializeOwned + HeapSize + Clone + Send + Sync + 'static,
+    {
+        let local = self.tiers.caches.namespace_with(name, options.namespace.clone());
+        TieredCache::new(Arc::clone(&self.tiers), self.tiers.open(name, options), local)
+    }
+
+    /// Returns the caches of the process.
+    pub fn caches(&self) -> &Arc<Caches> {
+        &self.tiers.caches
+    }
+
+    /// Returns the raw tier.
+    pub fn redis(&self) -> &RedisTier {
+        &self.tiers.redis
+    }
+
+    /// Returns how many deletes and invalidations could not be sent and wait to be
+    /// made good. A namespace of which more than 10,000 wait counts as one.
+    pub fn pending(&self) -> usize {
+        self.tiers.pending.len()
+    }
+}
+
+impl fmt::Debug for TieredCaches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TieredCaches").field("pending", &self.pending()).finish_non_exhaustive()
+    }
+}
+
+/// What all tiered namespaces share.
+pub(crate) struct Tiers {
+    pub(crate) caches: Arc<Caches>,
+    pub(crate) redis: RedisTier,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) time: ServerTime,
+    pub(crate) pending: Pending,
+    /// By what their keys begin with: one namespace may be open in several schemas.
+    spaces: RwLock<HashMap<Vec<u8>, Vec<Arc<Space>>>>,
+}
+
+impl Tiers {
+    fn open(&self, name: &str, options: TieredOptions) -> Arc<Space> {
+        let space = Space::new(&self.redis.options().prefix, name, options);
+        let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
+        let open = spaces.entry(space.keys.base().to_vec()).or_default();
+        if let Some(same) = open.iter().find(|one| one.options == space.options) {
+            return Arc::clone(same);
+        }
+        let space = Arc::new(space);
+        open.push(Arc::clone(&space));
+        space
+    }
+
+    /// Returns all spaces, by name.
+    pub(crate) fn spaces(&self) -> Vec<Arc<Space>> {
+        let spaces = self.spaces.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Arc<Space>> = spaces.values().flatten().cloned().collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    fn spaces_of(&self, key: &[u8]) -> Vec<Arc<Space>> {
+        let Some(base) = key::base_of(&self.redis.options().prefix, key) else { return Vec::new() };
+        self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(base).cloned().unwrap_or_default()
+    }
+
+    /// Takes what the server tells. Runs on the thread of the connections, between
+    /// an answer and the next, so it does not wait for anything.
+    fn hear(self: &Arc<Self>, invalidation: Invalidation<'_>) {
+        match invalidation {
+            Invalidation::Key(key) => {
+                self.spaces_of(key).iter().for_each(|space| self.drop_local(space, key))
+            }
+            Invalidation::All(_) => {
+                for space in self.spaces() {
+                    space.versions.forget();
+                    self.caches.flush(&space.name);
+                }
+                if self.pending.len() > 0 {
+                    let tiers = Arc::clone(self);
+                    self.redis.thread().spawn(async move { tiers.settle().await });
+                }
+            }
+        }
+    }
+
+    fn drop_local(&self, space: &Space, key: &[u8]) {
+        match space.keys.place(key) {
+            Some(Place::Value(canonical)) => {
+                if self.caches.invalidate(&space.name, canonical) {
+                    space.counters.invalidated();
+                }
+            }
+            Some(Place::HashedValue(hashed)) => {
+                self.caches.invalidate_tag(&space.name, &cache::tag_name(key::hashed_tag(hashed)));
+            }
+            Some(Place::Tag(tag)) => {
+                space.versions.forget_tag(tag);
+                self.caches.invalidate_tag(&space.name, &cache::tag_name(tag));
+            }
+            Some(Place::Generation) => {
+                space.versions.forget();
+                self.caches.flush(&space.name);
+            }
+            Some(Place::Lease) | None => {}
+        }
+    }
+
+    /// Makes good what could not be sent, and reads the server's clock when it is time to.
+    pub(crate) async fn settle(&self) {
+        self.pending.settle(&self.redis, &*self.clock).await;
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.time.now_ms(&*self.clock)
+    }
+}
+
+impl fmt::Debug for Tiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tiers").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,232 @@
+//! Leases: the right to load a key for all processes, as long as its holder lives.
+//!
+//! For a key without a value the lease stands *in the place of the value*: eleven
+//! bytes that no frame begins with. So one command takes it and finds out whether
+//! another process was faster; whoever reads the key sees that it is being loaded;
+//! and a set or a delete takes the lease away together with the value that its
+//! holder was about to write. To refresh a value that still serves, the lease stands
+//! beside it, and the new value replaces exactly the old one.
+//!
+//! The holder's value is written by a script that compares the last eight bytes of
+//! what stands there (a frame's checksum, a lease's random token) with what the
+//! holder knows. It runs in the server as one step, on one key, so it works the same
+//! in a cluster.
+
+use std::time::Duration;
+
+use redis::Value;
+use tokio::sync::oneshot;
+
+use super::{
+    LeaseOptions, Tiers,
+    read::{SEAL, Wanted},
+    server_time::millis,
+    space::Space,
+    versions::random,
+};
+use crate::{RedisTier, TierError};
+
+/// What a lease begins with; frames begin otherwise.
+const MAGIC: [u8; 3] = [b'L', 0xc5, 1];
+
+const MARKER: usize = MAGIC.len() + SEAL;
+
+/// Replaces what stands under a key if it ends so.
+const REPLACE: &str = "if redis.call('GETRANGE',KEYS[1],-8,-1)==ARGV[1] then \
+     redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) return 1 end return 0";
+const RENEW: &str = "if redis.call('GETRANGE',KEYS[1],-8,-1)==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end return 0";
+const RELEASE: &str =
+    "if redis.call('GETRANGE',KEYS[1],-8,-1)==ARGV[1] then return redis.call('DEL',KEYS[1]) end return 0";
+
+/// Returns the seal of a lease, if these bytes are one.
+pub(crate) fn is_marker(bytes: &[u8]) -> Option<[u8; SEAL]> {
+    (bytes.len() == MARKER && bytes.starts_with(&MAGIC))
+        .then(|| bytes.last_chunk::<SEAL>().copied())
+        .flatten()
+}
+
+/// The right to load a key, renewed until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    redis: RedisTier,
+    /// Where the value goes, and what must stand there then.
+    target: Vec<u8>,
+    target_seal: [u8; SEAL],
+    /// Tells the renewal whether the lease is to be given back.
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Tiers {
+    /// Takes the lease of a key that has no value. `None`: something stands there.
+    pub(crate) async fn lease(&self, space: &Space, wanted: Wanted<'_>) -> Result<Option<Lease>, TierError> {
+        let Some(seal) = self.mark(wanted.key, space.options.lease).await? else { return Ok(None) };
+        Ok(Some(self.held(space, wanted.key.to_vec(), seal, wanted.key.to_vec(), seal)))
+    }
+
+    /// Takes the lease to replace a value that ends with `seal`. `None`: another has it.
+    pub(crate) async fn lease_refresh(
+        &self,
+        space: &Space,
+        wanted: Wanted<'_>,
+        seal: [u8; SEAL],
+    ) -> Result<Option<Lease>, TierError> {
+        let key = space.keys.lease(wanted.canonical);
+        let Some(own) = self.mark(&key, space.options.lease).await? else { return Ok(None) };
+        Ok(Some(self.held(space, key, own, wanted.key.to_vec(), seal)))
+    }
+
+    /// Takes the lease of a key away from whoever has it. `None`: it has changed meanwhile.
+    pub(crate) async fn lease_over(
+        &self,
+        space: &Space,
+        wanted: Wanted<'_>,
+        seal: [u8; SEAL],
+    ) -> Result<Option<Lease>, TierError> {
+        let (own, marker) = marker();
+        let life = space.options.lease.life;
+        let taken = replace(&self.redis, wanted.key, &seal, &marker, life).await?;
+        Ok(taken.then(|| self.held(space, wanted.key.to_vec(), own, wanted.key.to_vec(), own)))
+    }
+
+    /// Takes the leases of several keys in one go; the answers are in their order.
+    pub(crate) async fn lease_many(
+        &self,
+        space: &Space,
+        wanted: &[Wanted<'_>],
+    ) -> Vec<Result<Option<Lease>, TierError>> {
+        let marked: Vec<([u8; SEAL], redis::Cmd)> =
+            wanted.iter().map(|wanted| marking(wanted.key, space.options.lease)).collect();
+        let commands = marked.iter().zip(wanted).map(|((_, command), wanted)| (command.clone(), wanted.key));
+        let answers = self.redis.commands_on_keys(commands.collect()).await;
+        marked
+            .into_iter()
+            .zip(wanted)
+            .zip(answers)
+            .map(|(((seal, _), wanted), answer)| {
+                let taken = answer? != Value::Nil;
+                Ok(taken.then(|| self.held(space, wanted.key.to_vec(), seal, wanted.key.to_vec(), seal)))
+            })
+            .collect()
+    }
+
+    async fn mark(&self, key: &[u8], options: LeaseOptions) -> Result<Option<[u8; SEAL]>, TierError> {
+        let (seal, command) = marking(key, options);
+        Ok((self.redis.command(command, Some(key)).await? != Value::Nil).then_some(seal))
+    }
+
+    fn held(
+        &self,
+        space: &Space,
+        key: Vec<u8>,
+        seal: [u8; SEAL],
+        target: Vec<u8>,
+        target_seal: [u8; SEAL],
+    ) -> Lease {
+        let (stop, stopped) = oneshot::channel();
+        self.redis.thread().spawn(renew(self.redis.clone(), key, seal, space.options.lease, stopped));
+        Lease { redis: self.redis.clone(), target, target_seal, stop: Some(stop) }
+    }
+}
+
+/// Makes a lease's seal and bytes.
+fn marker() -> ([u8; SEAL], Vec<u8>) {
+    let seal = random().to_le_bytes();
+    let mut marker = MAGIC.to_vec();
+    marker.extend_from_slice(&seal);
+    (seal, marker)
+}
+
+/// Returns a lease's seal and the command that takes it.
+fn marking(key: &[u8], options: LeaseOptions) -> ([u8; SEAL], redis::Cmd) {
+    let (seal, marker) = marker();
+    let mut command = redis::cmd("SET");
+    command.arg(key).arg(&marker).arg("NX").arg("PX").arg(life_ms(options));
+    (seal, command)
+}
+
+fn life_ms(options: LeaseOptions) -> u64 {
+    millis(options.life).max(1)
+}
+
+/// Keeps a lease alive until it is stopped, and gives it back.
+async fn renew(
+    redis: RedisTier,
+    key: Vec<u8>,
+    seal: [u8; SEAL],
+    options: LeaseOptions,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let pause = (options.life / 3).max(Duration::from_millis(1));
+    loop {
+        tokio::select! {
+            // Sent or dropped: in either case it is over.
+            _ = &mut stopped => break,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let mut command = script(RENEW, &key, &seal);
+        command.arg(life_ms(options));
+        match redis.command(command, Some(&key)).await {
+            // It is someone else's, or nobody's: the value will not be stored.
+            Ok(Value::Int(0)) => return,
+            // Tried again at the next turn, twice before it dies.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    // Harmless when a value stands there by now: it ends otherwise.
+    drop(redis.command(script(RELEASE, &key, &seal), Some(&key)).await);
+}
+
+fn script(text: &str, key: &[u8], seal: &[u8; SEAL]) -> redis::Cmd {
+    let mut command = redis::cmd("EVAL");
+    command.arg(text).arg(1).arg(key).arg(seal.as_slice());
+    command
+}
+
+impl Lease {
+    /// Writes the value, unless the key was set, deleted or leased by another
+    /// meanwhile; returns whether it was written.
+    pub(crate) async fn replace(self, frame: &[u8], life: Duration) -> Result<bool, TierError> {
+        let written = replace(&self.redis, &self.target, &self.target_seal, frame, life).await?;
+        if written {
+            // The server tells all others, not us: someone of ours may wait as well.
+            self.redis.shared().coherence.wake(&self.target);
+        }
+        Ok(written)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The renewal may have ended by itself.
+            stop.send(()).ok();
+        }
+    }
+}
+
+/// Writes a value over what ends with `seal`; returns whether it did.
+pub(crate) async fn replace(
+    redis: &RedisTier,
+    key: &[u8],
+    seal: &[u8; SEAL],
+    frame: &[u8],
+    life: Duration,
+) -> Result<bool, TierError> {
+    let mut command = script(REPLACE, key, seal);
+    command.arg(frame).arg(millis(life).max(1));
+    Ok(redis.command(command, Some(key)).await? == Value::Int(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_no_frame_and_a_frame_no_lease() {
+        let marker = [b'L', 0xc5, 1, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(is_marker(&marker), Some([1, 2, 3, 4, 5, 6, 7, 8]));
+        assert_eq!(is_marker(&marker[..10]), None);
+        assert_eq!(is_marker(b"V\xc5\x01abcdefgh"), None);
+        assert_eq!(is_marker(b""), None);
+    }
+}

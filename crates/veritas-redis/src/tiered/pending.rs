@@ -1,0 +1,242 @@
+//! Pending: what had to go from Redis and did not, because Redis could not be reached.
+//!
+//! A delete, a set or an invalidation that fails leaves an outdated value behind. It
+//! is noted here and made good as soon as the server answers again, before anything
+//! is believed that this process reads of the keys in question. So an outage makes
+//! nothing stale that we knew to be so. A process that ends during the outage takes
+//! its notes with it; its values then live until their time is over.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use veritas_model::{Clock, Monotonic};
+
+use super::space::Space;
+use crate::{RedisTier, TierError};
+
+/// How many keys are noted one by one; beyond that their whole namespace is noted.
+const MOST_KEYS: usize = 10_000;
+
+/// How many keys are removed at a time.
+const CHUNK: usize = 256;
+
+/// How often it is tried while it fails.
+const PAUSE: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// How many notes there are, so that it costs nothing when there are none.
+    notes: AtomicUsize,
+    state: Mutex<State>,
+    /// One at a time makes good; others wait for it.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    keys: usize,
+    spaces: HashMap<Vec<u8>, Notes>,
+    tried_at: Option<Monotonic>,
+}
+
+#[derive(Debug)]
+struct Notes {
+    space: Arc<Space>,
+    keys: HashSet<Vec<u8>>,
+    tags: HashSet<u64>,
+    everything: bool,
+}
+
+/// One thing that has to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outdated {
+    /// The value under a key of Redis.
+    Key(Vec<u8>),
+    /// All that bears a tag.
+    Tag(u64),
+    /// The whole namespace.
+    Everything,
+}
+
+impl Pending {
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes something that has to go.
+    pub(crate) fn note(&self, space: &Arc<Space>, outdated: Outdated) {
+        let mut state = self.locked();
+        let full = state.keys >= MOST_KEYS;
+        let State { keys, spaces, .. } = &mut *state;
+        let notes = spaces.entry(space.keys.base().to_vec()).or_insert_with(|| Notes {
+            space: Arc::clone(space),
+            keys: HashSet::new(),
+            tags: HashSet::new(),
+            everything: false,
+        });
+        match outdated {
+            _ if notes.everything => {}
+            Outdated::Key(_) | Outdated::Tag(_) if full => notes.everything = true,
+            Outdated::Key(key) => *keys += usize::from(notes.keys.insert(key)),
+            Outdated::Tag(tag) => *keys += usize::from(notes.tags.insert(tag)),
+            Outdated::Everything => notes.everything = true,
+        }
+        if notes.everything {
+            *keys -= notes.keys.len() + notes.tags.len();
+            notes.keys = HashSet::new();
+            notes.tags = HashSet::new();
+        }
+        self.count(&state);
+    }
+
+    fn count(&self, state: &State) {
+        let whole = state.spaces.values().filter(|notes| notes.everything).count();
+        self.notes.store(state.keys + whole, Ordering::Release);
+    }
+
+    /// Returns whether what is read of a key may be outdated.
+    pub(crate) fn covers(&self, space: &Space, key: &[u8]) -> bool {
+        self.notes.load(Ordering::Acquire) > 0
+            && self
+                .locked()
+                .spaces
+                .get(space.keys.base())
+                .is_some_and(|notes| notes.everything || !notes.tags.is_empty() || notes.keys.contains(key))
+    }
+
+    /// Returns how many notes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.notes.load(Ordering::Acquire)
+    }
+
+    /// Makes good what can be made good now. Costs one load when there is nothing.
+    pub(crate) async fn settle(&self, redis: &RedisTier, clock: &dyn Clock) {
+        if self.notes.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        let now = clock.monotonic();
+        let spaces: Vec<Vec<u8>> = {
+            let mut state = self.locked();
+            if state.tried_at.is_some_and(|tried_at| now.since(tried_at) < PAUSE) {
+                return;
+            }
+            state.tried_at = Some(now);
+            state.spaces.keys().cloned().collect()
+        };
+        let mut failed = false;
+        for base in spaces {
+            failed |= !self.settle_space(redis, &base).await;
+        }
+        if !failed {
+            // Nothing failed, so the next note is no sign of an outage.
+            self.locked().tried_at = None;
+        }
+    }
+
+    /// Returns whether all of it went well.
+    async fn settle_space(&self, redis: &RedisTier, base: &[u8]) -> bool {
+        let Some((space, versions)) = self.versions_of(base) else { return true };
+        let mut well = true;
+        for tag in versions {
+            match space.versions.renew(redis, &space.keys, tag).await {
+                Ok(()) => self.done(base, |notes| match tag {
+                    Some(tag) => drop(notes.tags.remove(&tag)),
+                    None => notes.everything = false,
+                }),
+                Err(_) => well = false,
+            }
+        }
+        let keys: Vec<Vec<u8>> = self
+            .locked()
+            .spaces
+            .get(base)
+            .map_or_else(Vec::new, |notes| notes.keys.iter().cloned().collect());
+        for chunk in keys.chunks(CHUNK) {
+            let wanted: Vec<&[u8]> = chunk.iter().map(Vec::as_slice).collect();
+            let answers = redis.delete_many(&wanted).await;
+            let gone = chunk.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+            let gone: HashSet<&Vec<u8>> = gone.map(|(key, _)| key).collect();
+            well &= gone.len() == chunk.len();
+            self.done(base, |notes| notes.keys.retain(|key| !gone.contains(&key)));
+            // With no connection at all the next chunk would fare no better.
+            if answers.iter().all(|answer| matches!(answer, Err(TierError::Unavailable))) {
+                return false;
+            }
+        }
+        well
+    }
+
+    fn versions_of(&self, base: &[u8]) -> Option<(Arc<Space>, Vec<Option<u64>>)> {
+        let state = self.locked();
+        let notes = state.spaces.get(base)?;
+        let tags = notes.tags.iter().copied().map(Some);
+        Some((Arc::clone(&notes.space), notes.everything.then_some(None).into_iter().chain(tags).collect()))
+    }
+
+    fn done(&self, base: &[u8], change: impl FnOnce(&mut Notes)) {
+        let mut state = self.locked();
+        let State { keys, spaces, .. } = &mut *state;
+        if let Some(notes) = spaces.get_mut(base) {
+            *keys -= notes.keys.len() + notes.tags.len();
+            change(notes);
+            *keys += notes.keys.len() + notes.tags.len();
+            if notes.keys.is_empty() && notes.tags.is_empty() && !notes.everything {
+                spaces.remove(base);
+            }
+        }
+        self.count(&state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TieredOptions;
+
+    fn space(name: &str) -> Arc<Space> {
+        Arc::new(Space::new("p", name, TieredOptions::default()))
+    }
+
+    #[test]
+    fn a_note_covers_its_key_and_no_other() {
+        let (pending, one, other) = (Pending::default(), space("one"), space("other"));
+        assert!(!pending.covers(&one, b"k"));
+        pending.note(&one, Outdated::Key(b"k".to_vec()));
+        pending.note(&one, Outdated::Key(b"k".to_vec()));
+        assert_eq!(pending.len(), 1);
+        assert!(pending.covers(&one, b"k"));
+        assert!(!pending.covers(&one, b"l"));
+        assert!(!pending.covers(&other, b"k"));
+        pending.done(one.keys.base(), |notes| drop(notes.keys.remove(b"k".as_slice())));
+        assert!(!pending.covers(&one, b"k"));
+        assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn a_tag_covers_its_namespace_since_nobody_knows_who_bears_it() {
+        let (pending, one) = (Pending::default(), space("one"));
+        pending.note(&one, Outdated::Tag(7));
+        assert!(pending.covers(&one, b"k"));
+    }
+
+    #[test]
+    fn too_many_keys_become_their_namespace() {
+        let (pending, one, other) = (Pending::default(), space("one"), space("other"));
+        for index in 0..=MOST_KEYS {
+            pending.note(&one, Outdated::Key(index.to_be_bytes().to_vec()));
+        }
+        assert!(pending.covers(&one, b"any"));
+        assert_eq!(pending.len(), 1, "one note instead of ten thousand");
+        pending.note(&other, Outdated::Key(b"k".to_vec()));
+        assert!(!pending.covers(&other, b"any"));
+        pending.note(&one, Outdated::Everything);
+        assert_eq!(pending.len(), 2);
+    }
+}

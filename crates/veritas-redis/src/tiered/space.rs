@@ -1,0 +1,55 @@
+//! Spaces: what is known of one namespace in Redis, whatever the type of its values.
+
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{counters::Counters, options::TieredOptions, versions::KnownVersions};
+use crate::key::KeySpace;
+
+/// Another hash than that of any table, so that a key's share of the jitter says nothing of its place.
+const JITTER_SEED: u64 = 0x6a69_7474_6572;
+
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) name: String,
+    pub(crate) keys: KeySpace,
+    pub(crate) options: TieredOptions,
+    pub(crate) counters: Counters,
+    pub(crate) versions: KnownVersions,
+}
+
+impl Space {
+    pub(crate) fn new(prefix: &str, name: &str, options: TieredOptions) -> Self {
+        Self {
+            name: name.to_owned(),
+            keys: KeySpace::new(prefix, name, options.namespace.schema, options.hash_tag),
+            options,
+            counters: Counters::default(),
+            versions: KnownVersions::default(),
+        }
+    }
+}
+
+/// Shortens a time to live by the key's share of the jitter: the same in every
+/// process, and never longer.
+pub(crate) fn jittered(ttl: Duration, jitter: f64, canonical: &[u8]) -> Duration {
+    let hash = u32::try_from(xxh3_64_with_seed(canonical, JITTER_SEED) >> 32).unwrap_or(0);
+    let share = f64::from(hash) / 4_294_967_296.0;
+    ttl.mul_f64(1.0 - jitter.clamp(0.0, 0.5) * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_shortens_alike_in_every_process() {
+        let minute = Duration::from_mins(1);
+        let times: Vec<Duration> = (0..100_u8).map(|key| jittered(minute, 0.05, &[key])).collect();
+        assert!(times.iter().all(|time| *time <= minute && *time >= minute.mul_f64(0.95)));
+        assert!(times.iter().any(|time| *time < minute.mul_f64(0.96)));
+        assert_eq!(jittered(minute, 0.05, b"k"), jittered(minute, 0.05, b"k"));
+        assert_eq!(jittered(minute, 0.0, b"k"), minute);
+    }
+}
