@@ -256,6 +256,11 @@ impl Caches {
         Tap::new(Arc::clone(&self.shared) as Arc<dyn Thresholds>, capacity)
     }
 
+    /// Returns what all entries together may weigh.
+    pub fn capacity(&self) -> Bytes {
+        self.shared.options.capacity
+    }
+
     /// Returns how long an entry lives when nobody says otherwise.
     pub fn default_ttl(&self) -> Duration {
         self.shared.options.default_ttl
