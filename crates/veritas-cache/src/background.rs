@@ -1,8 +1,12 @@
 //! The background: where refreshes run, so that no reader waits for them.
 //!
 //! Two threads at most, started when first needed, and a queue of at most 1024
-//! jobs. A job that finds it full is refused: the caller counts that and goes on
-//! with the old value.
+//! jobs; futures run where the application says, at most 1024 at a time. What finds
+//! no room is refused: the caller counts that and goes on with the old value.
+//!
+//! A source that fails is not asked by every reader in turn: after a refresh that
+//! failed, its key is left alone for a while. That is noted by hash in a table of
+//! 256 places, so another key may be left alone with it, for 10 s at most.
 
 use std::{
     collections::VecDeque,
@@ -10,12 +14,27 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     thread,
+    time::Duration,
 };
+
+use crate::engine::Now;
 
 const MOST_THREADS: usize = 2;
 const MOST_JOBS: usize = 1024;
+const MOST_FUTURES: usize = 1024;
+
+/// Of how many keys it is known that they are to be left alone.
+const MOST_LEFT_ALONE: usize = 256;
+
+/// How long a key is left alone, in times of what its refresh took before it failed.
+const LEFT_ALONE: u32 = 10;
+const LEFT_ALONE_AT_LEAST: Duration = Duration::from_millis(100);
+const LEFT_ALONE_AT_MOST: Duration = Duration::from_secs(10);
 
 /// Runs futures beside those who start them: a runtime's `spawn`.
 ///
@@ -44,6 +63,9 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct Background {
     queue: Arc<Queue>,
     spawn: OnceLock<Arc<dyn Spawn>>,
+    futures: Arc<AtomicUsize>,
+    /// Until when the keys of a hash are left alone, in nanoseconds of the clock.
+    left_alone: Box<[AtomicU64]>,
 }
 
 #[derive(Default)]
@@ -62,7 +84,12 @@ struct State {
 
 impl Background {
     pub(crate) fn new() -> Self {
-        Self { queue: Arc::default(), spawn: OnceLock::new() }
+        Self {
+            queue: Arc::default(),
+            spawn: OnceLock::new(),
+            futures: Arc::default(),
+            left_alone: (0..MOST_LEFT_ALONE).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 
     /// Sets what runs futures; only the first one counts. Returns whether it was this one.
@@ -70,9 +97,37 @@ impl Background {
         self.spawn.set(spawn).is_ok()
     }
 
-    /// Returns what runs futures.
-    pub(crate) fn spawn(&self) -> Option<&Arc<dyn Spawn>> {
-        self.spawn.get()
+    /// Returns whether there is something that runs futures.
+    pub(crate) fn spawns(&self) -> bool {
+        self.spawn.get().is_some()
+    }
+
+    /// Runs a future beside its caller; returns whether there was room for it. It
+    /// takes up room until it is dropped.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> bool {
+        let Some(spawn) = self.spawn.get() else { return false };
+        let Some(room) = Room::take(&self.futures) else { return false };
+        spawn.spawn(Box::pin(async move {
+            let _room = room;
+            future.await;
+        }));
+        true
+    }
+
+    /// Notes at `now` that refreshing the key of a hash failed after `took`.
+    pub(crate) fn hold_off(&self, hash: u64, now: Now, took: Duration) {
+        let pause = took.saturating_mul(LEFT_ALONE).clamp(LEFT_ALONE_AT_LEAST, LEFT_ALONE_AT_MOST);
+        let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+        self.left_alone(hash).fetch_max(now.0.saturating_add(pause), Ordering::Relaxed);
+    }
+
+    /// Returns whether the key of a hash is to be left alone at `now`.
+    pub(crate) fn holds_off(&self, hash: u64, now: Now) -> bool {
+        now.0 < self.left_alone(hash).load(Ordering::Relaxed)
+    }
+
+    fn left_alone(&self, hash: u64) -> &AtomicU64 {
+        &self.left_alone[(hash >> 32) as usize % MOST_LEFT_ALONE]
     }
 
     /// Runs a job soon, on a thread of ours; gives it back when the queue is full
@@ -95,6 +150,23 @@ impl Background {
         drop(state);
         self.queue.changed.notify_one();
         Ok(())
+    }
+}
+
+/// Room for one future.
+struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    fn take(taken: &Arc<AtomicUsize>) -> Option<Self> {
+        let room = Self(Arc::clone(taken));
+        // Above the limit, the room is given back at once.
+        (taken.fetch_add(1, Ordering::Relaxed) < MOST_FUTURES).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -152,7 +224,7 @@ impl fmt::Debug for Background {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Duration};
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -201,6 +273,37 @@ mod tests {
             assert!(background.submit(Box::new(job)).is_ok());
         }
         assert_eq!((0..10).map(|_| ends.recv_timeout(PATIENCE).unwrap()).sum::<u8>(), 45);
+    }
+
+    struct Kept(Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+    impl Spawn for Kept {
+        fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+            self.0.lock().unwrap().push(future);
+        }
+    }
+
+    #[test]
+    fn futures_take_up_room_until_they_are_dropped() {
+        let background = Background::new();
+        assert!(!background.spawn(async {}), "nothing runs them");
+        let kept = Arc::new(Kept(Mutex::default()));
+        assert!(background.set_spawn(Arc::clone(&kept) as Arc<dyn Spawn>));
+        assert!((0..MOST_FUTURES).all(|_| background.spawn(async {})));
+        assert!(!background.spawn(async {}));
+        drop(kept.0.lock().unwrap().pop());
+        assert!(background.spawn(async {}));
+    }
+
+    #[test]
+    fn a_key_whose_refresh_failed_is_left_alone_for_a_while() {
+        let background = Background::new();
+        assert!(!background.holds_off(7, Now(0)));
+        background.hold_off(7, Now(0), Duration::from_millis(20));
+        assert!(background.holds_off(7, Now(199_999_999)));
+        assert!(!background.holds_off(7, Now(200_000_000)));
+        background.hold_off(7, Now(0), Duration::MAX);
+        assert!(!background.holds_off(7, Now(10_000_000_000)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod claim;
 mod load;
+mod tagged;
 
 pub use claim::Claim;
 pub use load::Loaded;
@@ -60,6 +61,23 @@ struct Stored<V> {
     stored: bool,
     leaving: Leaving<V>,
     garbage: Garbage,
+}
+
+impl<V> Stored<V> {
+    fn nothing() -> Self {
+        Self { stored: false, leaving: Leaving::default(), garbage: Garbage::new() }
+    }
+}
+
+/// A value that is to be stored, and what there is to say of it.
+struct Prepared<V> {
+    /// `None`: it is too heavy.
+    entry: Option<Left<V>>,
+    /// Whether it has a time to live.
+    lives: bool,
+    cost: Duration,
+    digest: u32,
+    now: Now,
 }
 
 impl<V: Clone + Send + Sync + 'static> Cache<V> {
@@ -146,8 +164,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let settings = &self.namespace().settings;
         let generation = self.namespace().generation();
         let keep = Keep { ttl, stale: settings.stale(), generation, ..Keep::default() };
-        let stored = self.shared.flights.overrule(key, || self.store(key, Some(value), keep));
-        stored.stored
+        self.overrule(&key, Some(value), keep)
     }
 
     /// Stores many values; returns how many were stored.
@@ -160,7 +177,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     pub fn delete<K: KeyPart + ?Sized>(&self, key: &K) -> bool {
         let encoded = self.encode(key);
         let key = self.key_ref(&encoded);
-        let removed = self.shared.flights.overrule(key, || self.store.remove(&key));
+        let removed = self.store.flights.overrule(key.in_flight(), || self.store.remove(&key));
         let now = self.shared.clock.exact();
         self.tap(&key, now, || AccessKind::Delete);
         let Some((_, removed)) = removed else { return false };
@@ -179,7 +196,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// [`CacheOptions::max_namespaces`](crate::CacheOptions::max_namespaces), where
     /// names share tables, all of them (of this type) are cleared.
     pub fn clear(&self) -> u64 {
-        self.shared.overrule(&[self.store.id]);
+        self.store.flights.overrule_all();
         self.store.clear(Event::Delete, self.shared.clock.exact())
     }
 
@@ -201,7 +218,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     #[inline]
     fn key_ref<'a>(&self, encoded: &'a KeyEncoder) -> KeyRef<'a> {
         let bytes = encoded.as_bytes();
-        KeyRef { store: self.store.id, hash: self.store.hasher.hash(bytes), bytes }
+        KeyRef { hash: self.store.hasher.hash(bytes), bytes }
     }
 
     /// Looks a key up and counts the look-up.
@@ -221,15 +238,6 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
                 self.missed(key, now)
             }
             Some(Seen::Other) | None => self.missed(key, now),
-        }
-    }
-
-    /// Looks a key up and counts nothing.
-    fn peek(&self, key: &KeyRef<'_>) -> Option<V> {
-        let now = self.shared.clock.exact();
-        match self.store.peek(key, |entry| self.see(entry, now)) {
-            Some(Seen::Live(value)) if !self.namespace().settings.is_bypassed() => Some(value),
-            _ => None,
         }
     }
 
@@ -291,10 +299,9 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         }
         let started = clock.exact();
         let read_once = clock.exact();
-        let found = self.store.read(
-            &KeyRef { hash: self.store.hasher.hash(key.bytes), ..*key },
-            |entry| self.see(entry, read_once),
-        );
+        let found = self.store.read(&KeyRef { hash: self.store.hasher.hash(key.bytes), ..*key }, |entry| {
+            self.see(entry, read_once)
+        });
         let took = clock.exact().since(read_once).saturating_sub(read_once.since(started));
         if let Some(Seen::Live(_)) = found {
             let [count, sum] = &self.namespace().timed;
@@ -303,33 +310,55 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         }
     }
 
-    /// Stores a value, or that there is none.
-    fn store(&self, key: KeyRef<'_>, value: Option<V>, keep: Keep) -> Stored<V> {
+    /// Stores a value, or that there is none, instead of what any load of the key that
+    /// is under way may bring; returns whether it was stored.
+    fn overrule(&self, key: &KeyRef<'_>, value: Option<V>, keep: Keep) -> bool {
+        let prepared = self.prepare(key, value, keep);
+        let stored = self.store.flights.overrule(key.in_flight(), || self.put(key, prepared));
+        stored.stored
+    }
+
+    /// Makes what is to be stored. Here, and not while it is stored, the code of the
+    /// value's type is run: never under a lock of ours.
+    fn prepare(&self, key: &KeyRef<'_>, value: Option<V>, keep: Keep) -> Prepared<V> {
         let now = self.shared.clock.exact();
-        let mut outcome = Stored { stored: false, leaving: Leaving::default(), garbage: Garbage::new() };
         let heap = value.as_ref().map_or(0, self.heap_size);
         let digest = value.as_ref().and_then(|value| Some(self.store.digest.get()?(value)));
         let (cost, lives) = (keep.cost, !keep.ttl.is_zero());
-        let entry = self.store.entry(&key, value, keep, heap, now);
+        let entry = self.store.entry(key, value, keep, heap, now);
+        Prepared { entry, lives, cost, digest: digest.unwrap_or(0), now }
+    }
+
+    /// Stores what was prepared. May be called under a lock: nothing is dropped.
+    fn put(&self, key: &KeyRef<'_>, prepared: Prepared<V>) -> Stored<V> {
+        let Prepared { entry, lives, cost, digest, now } = prepared;
+        let mut outcome = Stored::nothing();
         let weight = entry.as_ref().map_or(0, |(_, entry)| entry.weight());
         let bypassed = self.namespace().settings.is_bypassed();
         match entry {
-            Some(entry) if lives && !bypassed => self.insert(&key, entry, now, &mut outcome),
+            Some(entry) if lives && !bypassed => self.insert(key, entry, now, &mut outcome),
             refused => {
                 refused.into_iter().for_each(|entry| outcome.leaving.push(entry));
-                self.outdate(&key, now, &mut outcome);
+                self.outdate(key, now, &mut outcome);
             }
         }
         if outcome.stored {
             self.namespace().counters.count(Event::Set);
         }
         if outcome.stored || (bypassed && lives && weight > 0) {
-            self.tap(&key, now, || AccessKind::Store {
+            self.tap(key, now, || AccessKind::Store {
                 weight: u32::try_from(weight).unwrap_or(u32::MAX),
                 cost_us: u32::try_from(cost.as_micros()).unwrap_or(u32::MAX),
-                value: digest.unwrap_or(0),
+                value: digest,
             });
         }
+        outcome
+    }
+
+    /// Removes what is outdated, when nothing takes its place. May be called under a lock.
+    fn put_nothing(&self, key: &KeyRef<'_>) -> Stored<V> {
+        let mut outcome = Stored::nothing();
+        self.outdate(key, self.shared.clock.exact(), &mut outcome);
         outcome
     }
 

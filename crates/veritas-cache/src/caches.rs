@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use veritas_model::{Bytes, Clock};
 
 use crate::{
-    Cache, CacheMemory, CacheOptions, CacheStatistics, HeapSize, KeyPage, KeyReading, Knob, ListError, MAX_PAGE,
-    NamespaceOptions, NamespaceReading, SecondTier, Tap, TierCounts, TuneError, Tuning,
+    Cache, CacheMemory, CacheOptions, CacheStatistics, HeapSize, KeyPage, KeyReading, Knob, ListError,
+    MAX_PAGE, NamespaceOptions, NamespaceReading, SecondTier, Spawn, Tap, TierCounts, TuneError, Tuning,
     coarse::CoarseClock,
     key::readable,
     memory::Weighed,
@@ -69,11 +69,8 @@ impl Caches {
     ) -> Cache<V> {
         let ttl = options.ttl;
         let store = self.shared.open::<V>(name, options);
-        let (prefix, ttl) = if store.namespace.name == OVERFLOW {
-            (overflow_prefix(name), ttl)
-        } else {
-            (Vec::new(), None)
-        };
+        let (prefix, ttl) =
+            if store.namespace.name == OVERFLOW { (overflow_prefix(name), ttl) } else { (Vec::new(), None) };
         Cache::new(Arc::clone(&self.shared), store, prefix.into(), ttl, heap_size)
     }
 
@@ -116,10 +113,8 @@ impl Caches {
             .map(|open| (Arc::clone(&open.namespace), Weighed::of(&open.stores)))
             .collect();
         drop(registry);
-        let tiers: Vec<_> = tiers
-            .iter()
-            .map(|tier| (tier.name().to_owned(), tier.condition(), tier.statistics()))
-            .collect();
+        let tiers: Vec<_> =
+            tiers.iter().map(|tier| (tier.name().to_owned(), tier.condition(), tier.statistics())).collect();
         let readings = open.into_iter().map(|(namespace, held)| NamespaceReading {
             name: namespace.name.clone(),
             id: namespace.id,
@@ -216,9 +211,7 @@ impl Caches {
         let whole = [&prefix, encoded_key].concat();
         let now = self.shared.clock.exact();
         let invalidated = stores.iter().map(|store| {
-            let key = store.key_ref(&whole);
-            let (was_there, garbage) =
-                self.shared.flights.overrule(key, || store.invalidate(&whole, now));
+            let (was_there, garbage) = store.invalidate(&whole, now);
             drop(garbage);
             was_there
         });
@@ -233,20 +226,30 @@ impl Caches {
         let registry = self.shared.registry();
         let open = registry.by_name.get(name).or_else(|| registry.by_name.get(OVERFLOW));
         let Some(open) = open else { return };
-        let ids: Vec<u32> = open.stores.iter().map(|store| store.id()).collect();
         open.namespace.flush();
-        drop(registry);
-        self.shared.overrule(&ids);
     }
 
-    /// Kills every entry of a namespace that bears a tag, and what of it is being
-    /// loaded. Cost: one row of a table, however many entries there are.
+    /// Kills every entry of a namespace that bears a tag, and every load under way
+    /// that turns out to, in constant time (see [`Cache::set_tagged`]). They count as
+    /// `tag_invalidated` when they are met.
+    ///
+    /// A namespace remembers the latest 2,048 to 4,096 tags that were invalidated.
+    /// The older half of a full table is folded into one: it kills whatever bears any
+    /// tag of the namespace, began before, and bears none that is remembered as alive.
+    /// So an entry may die too early, and none too late.
     pub fn invalidate_tag(&self, name: &str, tag: &str) {
         let registry = self.shared.registry();
         let open = registry.by_name.get(name).or_else(|| registry.by_name.get(OVERFLOW));
-        if let Some(open) = open {
-            open.namespace.tags.invalidate(tag);
-        }
+        let Some(namespace) = open.map(|open| Arc::clone(&open.namespace)) else { return };
+        drop(registry);
+        namespace.tags.invalidate(tag);
+    }
+
+    /// Sets what runs the futures that renew values in the background (see
+    /// [`Cache::get_or_refresh_async`]); the first one counts. Returns whether it was
+    /// this one.
+    pub fn set_spawn(&self, spawn: Arc<dyn Spawn>) -> bool {
+        self.shared.background.set_spawn(spawn)
     }
 
     /// Takes the tap: the stream of accesses, of which at most about `capacity` (rounded down to

@@ -30,3 +30,12 @@ mod waits;
 pub(crate) use board::{Flights, Key, Lead, Part, Ticket};
 pub(crate) use single::{Began, Flight, Outcome};
 pub(crate) use waits::running;
+
+use crate::tags::EntryTags;
+
+/// What a load hands to those who wait for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Landed<V> {
+    pub(crate) value: Option<V>,
+    pub(crate) tags: EntryTags,
+}

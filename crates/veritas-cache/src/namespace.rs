@@ -5,12 +5,7 @@ mod settings;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 pub(crate) use self::settings::Settings;
-use crate::{
-    NamespaceId,
-    engine::Grants,
-    statistics::Counters,
-    tags::Tags,
-};
+use crate::{NamespaceId, engine::Grants, statistics::Counters, tags::Tags};
 
 /// A name, and what its entries of all types have in common.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ use std::{cell::Cell, hash::BuildHasher};
 /// once in nine million times.
 const FAR: f64 = 16.0;
 
-/// Returns whether a reader is to renew a value that has `left` nanoseconds to
-/// live and took `cost` nanoseconds to load. Cost: a multiplication far from the
-/// end, some 20 ns near to it.
+/// Returns whether a reader is to renew a value that has `left` to live and took
+/// `cost` to load, both in nanoseconds. Cost: a multiplication far from the end,
+/// some 20 ns near to it.
 #[inline]
 pub(crate) fn is_due(left: u64, cost: u64, beta: f64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "a float keeps 104 days to a nanosecond")]

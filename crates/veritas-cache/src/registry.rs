@@ -7,9 +7,9 @@ use std::{
 
 use crate::{
     CacheOptions, Knob, NamespaceId, NamespaceOptions, OVERFLOW, SecondTier, TuneError,
+    background::Background,
     coarse::CoarseClock,
     engine::{Any, Budget, Garbage, KeyHasher, Store, shares},
-    flight::Flights,
     key::KeyEncoder,
     namespace::{Namespace, Settings},
     tap::{Ring, Thresholds},
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) options: CacheOptions,
     pub(crate) budget: Arc<Budget>,
     pub(crate) hasher: KeyHasher,
-    pub(crate) flights: Flights,
+    pub(crate) background: Background,
     pub(crate) clock: CoarseClock,
     pub(crate) ring: Ring,
     registry: Mutex<Registry>,
@@ -37,8 +37,6 @@ pub(crate) struct Registry {
     pub(crate) tiers: Vec<Arc<dyn SecondTier>>,
     /// What was tuned before its namespace was opened.
     waiting: BTreeMap<String, Vec<Knob>>,
-    /// How many tables there are.
-    tables: u32,
     pub(crate) overflowed: u64,
     /// The threshold of namespaces that are opened now.
     tapped: u64,
@@ -75,7 +73,7 @@ impl Shared {
             budget: Arc::new(Budget::new(options.capacity.get())),
             options,
             hasher: KeyHasher::default(),
-            flights: Flights::new(),
+            background: Background::new(),
             clock,
             ring: Ring::default(),
             registry: Mutex::default(),
@@ -106,13 +104,12 @@ impl Shared {
             let options = if name == OVERFLOW { NamespaceOptions::default() } else { options };
             self.add(&mut registry, name, options);
         }
-        let Registry { by_name, tables, .. } = &mut *registry;
+        let by_name = &mut registry.by_name;
         let Some(open) = by_name.get_mut(name) else { unreachable!("it was added just now") };
         let of_type = |store: &Arc<dyn Any>| Arc::clone(store).as_any().downcast::<Store<V>>().ok();
         open.stores.iter().find_map(of_type).unwrap_or_else(|| {
             let (namespace, budget) = (Arc::clone(&open.namespace), Arc::clone(&self.budget));
-            let store = Arc::new(Store::<V>::new(*tables, namespace, self.hasher.clone(), budget));
-            *tables += 1;
+            let store = Arc::new(Store::<V>::new(namespace, self.hasher.clone(), budget));
             open.stores.push(Arc::clone(&store) as Arc<dyn Any>);
             store
         })
@@ -130,7 +127,8 @@ impl Shared {
 
     /// Divides the capacity among the namespaces anew.
     fn entitle(&self, registry: &Registry) {
-        let namespaces: Vec<&Arc<Namespace>> = registry.by_name.values().map(|open| &open.namespace).collect();
+        let namespaces: Vec<&Arc<Namespace>> =
+            registry.by_name.values().map(|open| &open.namespace).collect();
         let promised = |namespace: &&Arc<Namespace>| {
             namespace.settings.capacity().map(|promise| promise.get().min(self.budget.total()))
         };
@@ -157,7 +155,6 @@ impl Shared {
         let now = self.clock.exact();
         if namespace.settings.is_bypassed() && !was_bypassed {
             namespace.flush();
-            self.overrule(&stores.iter().map(|store| store.id()).collect::<Vec<_>>());
             stores.iter().for_each(|store| _ = store.purge(now));
         }
         let mut garbage = Garbage::new();
@@ -167,11 +164,6 @@ impl Shared {
         }
         drop(garbage);
         Ok(inverse)
-    }
-
-    /// Detaches every load of these tables that is under way: it will not be stored.
-    pub(crate) fn overrule(&self, stores: &[u32]) {
-        self.flights.overrule_all(|key| stores.contains(&key.store));
     }
 
     /// Makes room for `need` in the shard of `hash` of a table that got less than it
@@ -220,11 +212,7 @@ impl Shared {
 }
 
 /// Keeps a change for a namespace that is not open.
-fn wait(
-    waiting: &mut BTreeMap<String, Vec<Knob>>,
-    name: &str,
-    knob: &Knob,
-) -> Result<Knob, TuneError> {
+fn wait(waiting: &mut BTreeMap<String, Vec<Knob>>, name: &str, knob: &Knob) -> Result<Knob, TuneError> {
     if !waiting.contains_key(name) && waiting.len() >= MOST_WAITING {
         return Err(TuneError::TooMany(MOST_WAITING));
     }

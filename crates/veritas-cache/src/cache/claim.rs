@@ -9,21 +9,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Cache, Loaded};
+use super::{Cache, Loaded, load::Wants};
 use crate::{
     KeyPart, Tuning,
-    engine::{Keep, StoredKey},
-    flight::{Lead, Outcome, Part},
-    tags::Stamp,
+    flights::{Landed, Lead, Outcome, Part},
 };
 
 /// The right to store a value under one key, until something changes the key.
 pub struct Claim<'a, V> {
     cache: &'a Cache<V>,
-    key: StoredKey,
-    lead: Lead<'a>,
-    generation: u32,
-    tags: u64,
+    lead: Lead<Landed<V>>,
 }
 
 impl<V: Clone + Send + Sync + 'static> Cache<V> {
@@ -31,7 +26,15 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// someone else loads it, or it is there by now.
     pub fn claim<K: KeyPart + ?Sized>(&self, key: &K) -> Option<Claim<'_, V>> {
         let encoded = self.encode(key);
-        self.try_claim(self.key_ref(&encoded).to_stored())
+        let key = self.key_ref(&encoded);
+        let Part::Lead(lead) = self.join(&key, self.began()) else { return None };
+        match self.look_again(&key, Wants::AValue) {
+            None => Some(Claim { cache: self, lead }),
+            Some(found) => {
+                lead.publish(|| Outcome::Loaded(Arc::new(found)), || ());
+                None
+            }
+        }
     }
 
     /// Removes a key and claims it, before a tier below is told of its new value:
@@ -39,23 +42,11 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// value that is published.
     pub fn overwrite<K: KeyPart + ?Sized>(&self, key: &K) -> Claim<'_, V> {
         let encoded = self.encode(key);
-        let key = self.key_ref(&encoded).to_stored();
-        loop {
-            let removed = self.shared.flights.overrule(key.as_ref(), || self.store.remove(&key.as_ref()));
-            drop(removed);
-            // Else someone began to load it between: what that brings may be outdated.
-            if let Some(claim) = self.try_claim(key.clone()) {
-                return claim;
-            }
-        }
-    }
-
-    fn try_claim(&self, key: StoredKey) -> Option<Claim<'_, V>> {
-        let generation = self.namespace().generation();
-        let tags = self.namespace().tags.now();
-        let part = self.shared.flights.join(&key, || self.peek(&key.as_ref()));
-        let Part::Lead(lead) = part else { return None };
-        Some(Claim { cache: self, key, lead, generation, tags })
+        let key = self.key_ref(&encoded);
+        let remove = || self.store.remove(&key);
+        let (lead, removed) = self.store.flights.overtake(key.in_flight(), self.began(), remove);
+        drop(removed);
+        Claim { cache: self, lead }
     }
 
     /// Returns whether there is an entry that could be served, fresh or stale. Counts nothing.
@@ -84,29 +75,8 @@ impl<V: Clone + Send + Sync + 'static> Claim<'_, V> {
     /// Stores the value, unless something changed the key since it was claimed, and
     /// hands it to those who wait. Returns whether it was stored.
     pub fn publish(self, loaded: Loaded<V>) -> bool {
-        let Self { cache, key, lead, generation, tags } = self;
-        let settings = &cache.namespace().settings;
-        let keep = Keep {
-            ttl: loaded
-                .ttl
-                .unwrap_or_else(|| settings.jittered_ttl(cache.ttl, cache.sampling_hash(&key.as_ref()))),
-            stale: loaded.stale.unwrap_or_else(|| settings.stale()),
-            cost: loaded.cost.unwrap_or_default(),
-            tags: Stamp::new(tags, &loaded.tags),
-            generation,
-        };
-        let outcome = Outcome::Loaded(Arc::new(loaded.value.clone()));
-        let value = loaded.value;
-        let store = loaded.store;
-        let mut stored = false;
-        lead.publish(outcome, || {
-            store.then(|| {
-                let outcome = cache.store(key.as_ref(), value, keep);
-                stored = outcome.stored;
-                outcome
-            })
-        });
-        stored
+        let cost = loaded.cost.unwrap_or_default();
+        self.cache.publish(self.lead, false, cost, loaded).1
     }
 }
 

@@ -1,39 +1,39 @@
 //! Loads: a miss runs the loader, once for all who miss together.
 
 mod loaded;
+mod many;
+mod renewal;
+mod steps;
 
-pub use loaded::Loaded;
+use std::{convert::Infallible, future::Future, sync::Arc};
 
-use std::{
-    any::Any,
-    convert::Infallible,
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-};
-
+pub use self::loaded::Loaded;
+use self::steps::Asked;
+pub(super) use self::steps::Wants;
 use super::Cache;
-use crate::{
-    KeyPart,
-    engine::{Keep, KeyRef, StoredKey},
-    flight::{Lead, Outcome, Part},
-    statistics::{Counters, Event},
-};
+use crate::{KeyPart, engine::KeyRef, flights::Part};
 
 impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// Looks a key up, and loads it when it is missing: however many threads miss
     /// a key together, one runs its loader and the others wait for it.
     ///
     /// The value is stored for the usual time, unless the key was set, deleted or
-    /// cleared meanwhile: then it is returned and not stored. An error is stored
+    /// invalidated meanwhile: then it is returned and not stored. An error is stored
     /// nowhere; it goes to the one who ran the loader and to those who waited for
     /// it, so that a failing source is asked once and not by each of them in turn.
     /// (Who waited with another error type runs its own loader.) When a loader
     /// panics, the panic goes on in its caller, and one of those who waited takes over.
     ///
+    /// A value that is past its time, or near to it (see
+    /// [`NamespaceOptions`](crate::NamespaceOptions), `stale` and `early_refresh`), is
+    /// renewed by one of those who find it, here and now; the others take it as it is.
+    /// Should that load fail, the one who ran it gets the old value too.
+    ///
     /// Loaders may use the cache, other keys of it too. One that asks for its own
     /// key, or closes a ring of loads that wait for one another, does not wait: its
-    /// inner loader runs, and that value is not stored.
+    /// inner loader runs, and that value is not stored. Only rings of which each link
+    /// is known are seen: a loader that waits for a thread or a task that it started
+    /// hides one.
     ///
     /// Blocks while another thread loads the key: in a future, use
     /// [`Self::get_or_load_async`].
@@ -46,7 +46,9 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         K: KeyPart + ?Sized,
         E: Send + Sync + 'static,
     {
-        self.fetch(key, || loader().map(Loaded::of)).map(of_a_value)
+        let encoded = self.encode(key);
+        let loader = || loader().map(Loaded::of);
+        self.resolve(self.key_ref(&encoded), Wants::AValue, loader).map(of_a_value)
     }
 
     /// Looks a key up, and computes it when it is missing, as [`Self::get_or_load`]
@@ -62,7 +64,8 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// does, without blocking and without any particular runtime.
     ///
     /// When the future that runs the loader is dropped, one of those that wait
-    /// takes over. Synchronous and asynchronous callers share one load.
+    /// takes over. (One that is neither polled nor dropped holds them up.)
+    /// Synchronous and asynchronous callers share one load.
     ///
     /// # Errors
     ///
@@ -73,14 +76,56 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         E: Send + Sync + 'static,
         F: Future<Output = Result<V, E>>,
     {
-        let loading = self.fetch_async(key, || async { loader().await.map(Loaded::of) });
-        loading.await.map(of_a_value)
+        let encoded = self.encode(key);
+        let loader = || async { loader().await.map(Loaded::of) };
+        self.resolve_async(self.key_ref(&encoded), Wants::AValue, loader).await.map(of_a_value)
+    }
+
+    /// Looks a key up, and loads it when it is missing, as [`Self::get_or_load`]
+    /// does, from a source that may have nothing under the key.
+    ///
+    /// That there is nothing is remembered for the namespace's `negative_ttl`, and
+    /// not at all when it has none. Meanwhile [`Self::get`] misses, and a loader
+    /// that always brings a value is run.
+    ///
+    /// # Errors
+    ///
+    /// The loader's error, shared.
+    pub fn get_or_load_optional<K, E>(
+        &self,
+        key: &K,
+        loader: impl FnOnce() -> Result<Option<V>, E>,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        K: KeyPart + ?Sized,
+        E: Send + Sync + 'static,
+    {
+        self.fetch(key, || loader().map(Loaded::from))
+    }
+
+    /// Looks a key up, and loads it when it is missing, as
+    /// [`Self::get_or_load_optional`] does, without blocking.
+    ///
+    /// # Errors
+    ///
+    /// The loader's error, shared.
+    pub async fn get_or_load_optional_async<K, E, F>(
+        &self,
+        key: &K,
+        loader: impl FnOnce() -> F,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        K: KeyPart + ?Sized,
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<Option<V>, E>>,
+    {
+        self.fetch_async(key, || async { loader().await.map(Loaded::from) }).await
     }
 
     /// Looks a key up, and fetches it when it is missing: what a tier below builds on.
     ///
-    /// As [`Self::get_or_load`], with a loader that also says how to keep what it
-    /// brings, and that may bring nothing.
+    /// As [`Self::get_or_load_optional`], with a loader that also says how to keep
+    /// what it brings.
     ///
     /// # Errors
     ///
@@ -95,30 +140,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         E: Send + Sync + 'static,
     {
         let encoded = self.encode(key);
-        let key = self.key_ref(&encoded);
-        if let Some(value) = self.look_up(&key) {
-            return Ok(Some(value));
-        }
-        let stored_key = key.to_stored();
-        loop {
-            match self.join(&stored_key, &key) {
-                Part::Found(value) => return Ok(Some(value)),
-                Part::Lead(lead) => {
-                    let count = LoadCount::new(&self.namespace().counters);
-                    let result = lead.run(loader);
-                    return self.land(lead, count, &key, result);
-                }
-                Part::Follow(flight) => match self.shared.flights.wait(&flight) {
-                    None => return self.alone(loader),
-                    Some(outcome) => {
-                        if let Some(result) = self.shared_outcome(outcome) {
-                            return result;
-                        }
-                    }
-                },
-                Part::Alone => return self.alone(loader),
-            }
-        }
+        self.resolve(self.key_ref(&encoded), Wants::AnAnswer, loader)
     }
 
     /// Looks a key up, and fetches it when it is missing, as [`Self::fetch`] does,
@@ -133,141 +155,105 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         E: Send + Sync + 'static,
         F: Future<Output = Result<Loaded<V>, E>>,
     {
-        let stored_key = {
-            let encoded = self.encode(key);
-            let key = self.key_ref(&encoded);
-            if let Some(value) = self.look_up(&key) {
-                return Ok(Some(value));
-            }
-            key.to_stored()
-        };
-        let key = stored_key.as_ref();
+        let encoded = self.encode(key);
+        self.resolve_async(self.key_ref(&encoded), Wants::AnAnswer, loader).await
+    }
+
+    /// Answers a look-up, and renews what it finds when that is due.
+    fn resolve<E: Send + Sync + 'static>(
+        &self,
+        key: KeyRef<'_>,
+        wants: Wants,
+        loader: impl FnOnce() -> Result<Loaded<V>, E>,
+    ) -> Result<Option<V>, Arc<E>> {
+        match self.ask(&key, wants) {
+            Asked::Bypassed => self.alone(loader),
+            Asked::Missed => self.load(key, wants, loader),
+            Asked::Found(found) if !found.is_due => Ok(found.value),
+            Asked::Found(found) => Ok(match self.renew(&key, &found) {
+                None => found.value,
+                Some(lead) => self.lead(lead, true, loader).unwrap_or(found.value),
+            }),
+        }
+    }
+
+    async fn resolve_async<E, F>(
+        &self,
+        key: KeyRef<'_>,
+        wants: Wants,
+        loader: impl FnOnce() -> F,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<Loaded<V>, E>>,
+    {
+        match self.ask(&key, wants) {
+            Asked::Bypassed => self.alone_async(loader).await,
+            Asked::Missed => self.load_async(key, wants, loader).await,
+            Asked::Found(found) if !found.is_due => Ok(found.value),
+            Asked::Found(found) => Ok(match self.renew(&key, &found) {
+                None => found.value,
+                Some(lead) => self.lead_async(lead, true, loader).await.unwrap_or(found.value),
+            }),
+        }
+    }
+
+    /// Answers a look-up that missed.
+    fn load<E: Send + Sync + 'static>(
+        &self,
+        key: KeyRef<'_>,
+        wants: Wants,
+        loader: impl FnOnce() -> Result<Loaded<V>, E>,
+    ) -> Result<Option<V>, Arc<E>> {
         loop {
-            match self.join(&stored_key, &key) {
-                Part::Found(value) => return Ok(Some(value)),
-                Part::Lead(lead) => {
-                    let count = LoadCount::new(&self.namespace().counters);
-                    let mut loading = pin!(lead.run(loader));
-                    let result = poll_fn(|context| lead.run(|| loading.as_mut().poll(context))).await;
-                    return self.land(lead, count, &key, result);
-                }
-                Part::Follow(flight) => match self.shared.flights.wait_async(flight) {
-                    None => return self.alone_async(loader).await,
-                    Some(follow) => {
-                        if let Some(result) = self.shared_outcome(follow.await) {
-                            return result;
-                        }
-                    }
+            let asked = self.began();
+            match self.join(&key, asked) {
+                Part::Lead(lead) => match self.found_after_all(&key, wants, lead) {
+                    Ok(value) => return Ok(value),
+                    Err(lead) => return self.lead(lead, false, loader),
                 },
+                Part::Follow(flight) => {
+                    let Some(outcome) = flight.wait() else { return self.alone(loader) };
+                    if let Some(result) = self.outcome_for(asked, wants, flight.began(), outcome) {
+                        return result;
+                    }
+                }
+                Part::Alone => return self.alone(loader),
+            }
+        }
+    }
+
+    async fn load_async<E, F>(
+        &self,
+        key: KeyRef<'_>,
+        wants: Wants,
+        loader: impl FnOnce() -> F,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<Loaded<V>, E>>,
+    {
+        loop {
+            let asked = self.began();
+            match self.join(&key, asked) {
+                Part::Lead(lead) => match self.found_after_all(&key, wants, lead) {
+                    Ok(value) => return Ok(value),
+                    Err(lead) => return self.lead_async(lead, false, loader).await,
+                },
+                Part::Follow(flight) => {
+                    let began = flight.began();
+                    let Some(follow) = flight.follow() else { return self.alone_async(loader).await };
+                    if let Some(result) = self.outcome_for(asked, wants, began, follow.await) {
+                        return result;
+                    }
+                }
                 Part::Alone => return self.alone_async(loader).await,
             }
         }
-    }
-
-    fn join(&self, stored_key: &StoredKey, key: &KeyRef<'_>) -> Part<'_, V> {
-        let part = self.shared.flights.join(stored_key, || self.peek(key));
-        if let Part::Found(_) = part {
-            self.namespace().counters.count(Event::Coalesced);
-        }
-        part
-    }
-
-    /// Ends the flight that one led: stores the value, tells the others.
-    fn land<E: Send + Sync + 'static>(
-        &self,
-        lead: Lead<'_>,
-        count: LoadCount<'_>,
-        key: &KeyRef<'_>,
-        result: Result<Loaded<V>, E>,
-    ) -> Result<Option<V>, Arc<E>> {
-        count.ended(result.is_ok());
-        match result {
-            Ok(loaded) => {
-                let copy = loaded.value.clone();
-                let outcome = Outcome::Loaded(Arc::new(loaded.value.clone()));
-                let settings = &self.namespace().settings;
-                let keep = Keep {
-                    ttl: loaded.ttl.unwrap_or_else(|| {
-                        settings.jittered_ttl(self.ttl, self.sampling_hash(key))
-                    }),
-                    stale: loaded.stale.unwrap_or_else(|| settings.stale()),
-                    generation: self.namespace().generation(),
-                    ..Keep::default()
-                };
-                lead.publish(outcome, || {
-                    let copy = copy.filter(|_| loaded.store);
-                    copy.map(|value| self.store(*key, Some(value), keep))
-                });
-                Ok(loaded.value)
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                lead.publish(Outcome::Failed(Arc::clone(&error) as Arc<dyn Any + Send + Sync>), || ());
-                Err(error)
-            }
-        }
-    }
-
-    /// Takes the outcome of someone else's load, or `None` when it is of no use here.
-    fn shared_outcome<E: Send + Sync + 'static>(
-        &self,
-        outcome: Outcome,
-    ) -> Option<Result<Option<V>, Arc<E>>> {
-        let result = match outcome {
-            Outcome::Loaded(value) => Ok(value.downcast_ref::<Option<V>>()?.clone()),
-            Outcome::Failed(error) => Err(error.downcast::<E>().ok()?),
-            Outcome::Abandoned => return None,
-        };
-        if result.is_ok() {
-            self.namespace().counters.count(Event::Coalesced);
-        }
-        Some(result)
-    }
-
-    fn alone<E>(&self, loader: impl FnOnce() -> Result<Loaded<V>, E>) -> Result<Option<V>, Arc<E>> {
-        let count = LoadCount::new(&self.namespace().counters);
-        let result = loader();
-        count.ended(result.is_ok());
-        result.map(|loaded| loaded.value).map_err(Arc::new)
-    }
-
-    async fn alone_async<E, F: Future<Output = Result<Loaded<V>, E>>>(
-        &self,
-        loader: impl FnOnce() -> F,
-    ) -> Result<Option<V>, Arc<E>> {
-        let count = LoadCount::new(&self.namespace().counters);
-        let result = loader().await;
-        count.ended(result.is_ok());
-        result.map(|loaded| loaded.value).map_err(Arc::new)
     }
 }
 
 /// Takes the value out of what a loader brought that always brings one.
 fn of_a_value<V>(value: Option<V>) -> V {
-    value.unwrap_or_else(|| unreachable!("a plain loader brings a value"))
-}
-
-/// Counts a load when it ends, by whatever way.
-struct LoadCount<'a> {
-    counters: &'a Counters,
-    good: bool,
-}
-
-impl<'a> LoadCount<'a> {
-    fn new(counters: &'a Counters) -> Self {
-        Self { counters, good: false }
-    }
-
-    fn ended(mut self, good: bool) {
-        self.good = good;
-    }
-}
-
-impl Drop for LoadCount<'_> {
-    fn drop(&mut self) {
-        self.counters.count(Event::Load);
-        if !self.good {
-            self.counters.count(Event::LoadError);
-        }
-    }
+    value.unwrap_or_else(|| unreachable!("who wants a value is given no other answer"))
 }

@@ -95,27 +95,24 @@ impl<V> Entry<V> {
         }
     }
 
-    /// Returns how long it stays fresh, or `None` for ever.
-    pub(crate) fn fresh_for(&self, now: Now) -> Option<Duration> {
-        (self.deadline != NEVER).then(|| Duration::from_nanos(self.fresh_until().saturating_sub(now.0)))
-    }
-
     /// Returns how long it is held yet, or `None` for ever.
     pub(crate) fn expires_in(&self, now: Now) -> Option<Duration> {
         (self.deadline != NEVER).then(|| Duration::from_nanos(self.deadline.saturating_sub(now.0)))
-    }
-
-    /// Returns what it took to load, to the microsecond.
-    pub(crate) fn cost(&self) -> Duration {
-        Duration::from_micros(u64::from(self.cost_us))
     }
 
     pub(crate) fn weight(&self) -> u64 {
         u64::from(self.weight)
     }
 
+    /// Returns what it took to load, in nanoseconds, to the microsecond.
     #[inline]
-    fn fresh_until(&self) -> u64 {
+    pub(crate) fn cost_ns(&self) -> u64 {
+        u64::from(self.cost_us) * 1_000
+    }
+
+    /// Returns from when on it is no longer fresh, in nanoseconds of the clock.
+    #[inline]
+    pub(crate) fn fresh_until(&self) -> u64 {
         self.deadline.saturating_sub(u64::from(self.stale_ms) * NANOS_PER_MS)
     }
 }

@@ -4,6 +4,8 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use quick_cache::{DefaultHashBuilder, Equivalent};
 
+use crate::flights::Key;
+
 /// Keys up to this length lie in the table itself: a UUID as text, or some four small arguments.
 pub(crate) const INLINE: usize = 38;
 
@@ -24,15 +26,14 @@ impl KeyHasher {
 /// A key to look up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeyRef<'a> {
-    /// Whose key it is: the number of a [`Store`](super::Store).
-    pub(crate) store: u32,
     pub(crate) hash: u64,
     pub(crate) bytes: &'a [u8],
 }
 
-impl KeyRef<'_> {
-    pub(crate) fn to_stored(self) -> StoredKey {
-        StoredKey { store: self.store, hash: self.hash, bytes: self.bytes.into() }
+impl<'a> KeyRef<'a> {
+    /// Names the key to the loads under way.
+    pub(crate) const fn in_flight(&self) -> Key<'a> {
+        Key { hash: self.hash, bytes: self.bytes }
     }
 
     pub(super) fn to_table(self) -> TableKey {
@@ -63,26 +64,6 @@ impl Equivalent<TableKey> for KeyRef<'_> {
     }
 }
 
-/// A key that is kept outside of a table, for as long as its load is under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredKey {
-    pub(crate) store: u32,
-    hash: u64,
-    bytes: Box<[u8]>,
-}
-
-impl StoredKey {
-    pub(crate) fn as_ref(&self) -> KeyRef<'_> {
-        KeyRef { store: self.store, hash: self.hash, bytes: &self.bytes }
-    }
-}
-
-impl Hash for StoredKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
 /// A key in a table: whole, so that no collision of hashes can answer for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TableKey {
@@ -106,7 +87,7 @@ impl TableKey {
     }
 
     pub(super) fn as_ref(&self) -> KeyRef<'_> {
-        KeyRef { store: 0, hash: self.hash, bytes: self.bytes() }
+        KeyRef { hash: self.hash, bytes: self.bytes() }
     }
 }
 
@@ -164,12 +145,11 @@ mod tests {
         let texts: Vec<Vec<u8>> =
             [0, 1, 37, 38, 39, 64, 1_000].into_iter().flat_map(|len| [vec![0; len], vec![1; len]]).collect();
         for one in &texts {
-            let key = KeyRef { store: 1, hash: hasher.hash(one), bytes: one };
+            let key = KeyRef { hash: hasher.hash(one), bytes: one };
             assert_eq!(key.to_table().bytes(), one);
-            assert_eq!(key.to_stored().as_ref().bytes, one);
             for other in &texts {
                 // With one hash for all, the bytes alone tell them apart.
-                let same = KeyRef { store: 1, hash: key.hash, bytes: other };
+                let same = KeyRef { hash: key.hash, bytes: other };
                 assert_eq!(same.equivalent(&key.to_table()), one == other);
             }
         }

@@ -11,7 +11,13 @@ use super::{
     key::TableKey,
     shard::{Holds, Leaving, Left, Shard, Table, heaviest},
 };
-use crate::{key::sampling_hash, listing::MAX_PREVIEW, namespace::Namespace, statistics::Event};
+use crate::{
+    flights::{Flights, Landed},
+    key::sampling_hash,
+    listing::MAX_PREVIEW,
+    namespace::Namespace,
+    statistics::Event,
+};
 
 /// What a shard may weigh at least, where the namespace may weigh that much: so
 /// values of almost that size find room however many shards there are.
@@ -29,10 +35,10 @@ const SEEN_AT_ONCE: usize = 8 * 1024;
 
 /// One table of values of one type.
 pub(crate) struct Store<V> {
-    /// Its number among all stores.
-    pub(crate) id: u32,
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) hasher: KeyHasher,
+    /// The loads of its keys that are under way.
+    pub(crate) flights: Arc<Flights<Landed<V>>>,
     budget: Arc<Budget>,
     shards: Box<[Shard<V>]>,
     pub(crate) preview: OnceLock<fn(&V) -> String>,
@@ -63,13 +69,13 @@ pub(crate) struct Listed {
 /// What can be done with a store whatever the type of its values.
 pub(crate) trait Any: Send + Sync {
     fn as_any(self: Arc<Self>) -> Arc<dyn any::Any + Send + Sync>;
-    fn id(&self) -> u32;
     fn namespace(&self) -> &Arc<Namespace>;
     /// Returns what it holds, the bytes of the shards themselves among them.
     fn holds(&self) -> Holds;
     /// Returns what an entry counts for in [`Holds::weight`] beside its heap.
     fn overhead(&self) -> u64;
-    /// Removes a key; returns whether a living value was there, and what was.
+    /// Removes a key, and overrules its load; returns whether a living value was
+    /// there, and what was.
     fn invalidate(&self, encoded: &[u8], now: Now) -> (bool, Option<Box<dyn any::Any + Send>>);
     fn key_ref<'a>(&self, encoded: &'a [u8]) -> KeyRef<'a>;
     /// Removes what is dead, and gives back room that nothing fills; returns how many were expired.
@@ -86,14 +92,15 @@ pub(crate) trait Any: Send + Sync {
 }
 
 impl<V> Store<V> {
-    pub(crate) fn new(id: u32, namespace: Arc<Namespace>, hasher: KeyHasher, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(namespace: Arc<Namespace>, hasher: KeyHasher, budget: Arc<Budget>) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         let wanted = (threads as u64 * 4).next_power_of_two().min(64);
         let affordable = (namespace.grants.limit() / SMALLEST_PART).max(1);
         // The largest power of two that is affordable.
         let shards = wanted.min(1 << affordable.ilog2());
         let shards = (0..shards).map(|_| Shard::new()).collect();
-        Self { id, namespace, hasher, budget, shards, preview: OnceLock::new(), digest: OnceLock::new() }
+        let flights = Arc::new(Flights::new());
+        Self { namespace, hasher, flights, budget, shards, preview: OnceLock::new(), digest: OnceLock::new() }
     }
 
     /// Returns what an entry weighs beside its heap: its place in the tables. With
@@ -284,10 +291,6 @@ impl<V: Clone + Send + Sync + 'static> Any for Store<V> {
         self
     }
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
     fn namespace(&self) -> &Arc<Namespace> {
         &self.namespace
     }
@@ -308,11 +311,13 @@ impl<V: Clone + Send + Sync + 'static> Any for Store<V> {
     }
 
     fn key_ref<'a>(&self, encoded: &'a [u8]) -> KeyRef<'a> {
-        KeyRef { store: self.id, hash: self.hasher.hash(encoded), bytes: encoded }
+        KeyRef { hash: self.hasher.hash(encoded), bytes: encoded }
     }
 
     fn invalidate(&self, encoded: &[u8], now: Now) -> (bool, Option<Box<dyn any::Any + Send>>) {
-        let Some((key, entry)) = self.remove(&self.key_ref(encoded)) else { return (false, None) };
+        let key = self.key_ref(encoded);
+        let removed = self.flights.overrule(key.in_flight(), || self.remove(&key));
+        let Some((key, entry)) = removed else { return (false, None) };
         self.count_gone(&entry, now, Some(Event::Invalidation));
         let was_there = !self.life(&entry, now).is_dead();
         (was_there, Some(Box::new((key, entry))))

@@ -152,6 +152,33 @@ impl<T> Flights<T> {
         changed
     }
 
+    /// Takes the lead for a key away from whoever has it, and changes what is stored,
+    /// as [`Self::overrule`] does: who misses it from now on waits for this lead.
+    pub(crate) fn overtake<R>(
+        self: &Arc<Self>,
+        key: Key<'_>,
+        began: Began,
+        change: impl FnOnce() -> R,
+    ) -> (Lead<T>, R) {
+        let mut flights = self.shard(key).locked();
+        let (lead, replaced) = self.put(&mut flights, key, began, false);
+        let changed = change();
+        drop(flights);
+        drop(replaced);
+        (lead, changed)
+    }
+
+    /// Detaches every flight.
+    pub(crate) fn overrule_all(&self) {
+        for shard in &self.shards {
+            let mut flights = shard.locked();
+            let detached = std::mem::take(&mut *flights);
+            shard.len.fetch_sub(detached.len(), Ordering::SeqCst);
+            drop(flights);
+            drop(detached);
+        }
+    }
+
     /// Returns how many loads are under way or scheduled.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
@@ -172,6 +199,11 @@ pub(crate) struct Lead<T> {
 impl<T> Lead<T> {
     pub(crate) fn key(&self) -> Key<'_> {
         Key { hash: self.hash, bytes: &self.bytes }
+    }
+
+    /// Returns the bytes of its key, to be kept beyond its end.
+    pub(crate) fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
     }
 
     /// Returns what had happened when the load began.

@@ -259,7 +259,10 @@ mod tests {
         check(&BTreeMap::from([("a", 1), ("b", 2)]), r#"{"a": 1, "b": 2}"#);
         check(&Blob(b"\x00a"), r#"b"\x00a""#);
         check(&i128::MIN, "-170141183460469231731687303715884105728");
-        check(&With(|key: &mut KeyEncoder| key.record("Page", &mut [("size", &2), ("number", &1)])), "Page(number=1, size=2)");
+        check(
+            &With(|key: &mut KeyEncoder| key.record("Page", &mut [("size", &2), ("number", &1)])),
+            "Page(number=1, size=2)",
+        );
         check(&With(|key: &mut KeyEncoder| key.enumeration("Color", &"red")), r#"Color("red")"#);
         check(&typed::Decimal::new(150, -2), "decimal(150, -2)");
         check(&typed::Uuid([0xab; 16]), "abababab-abab-abab-abab-abababababab");

@@ -19,9 +19,9 @@ use veritas_testkit::wait_for;
 
 use crate::{MIB, caches};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-fn cache() -> (Caches, Cache<u64>) {
+pub(crate) fn cache() -> (Caches, Cache<u64>) {
     let (caches, _clock) = caches(MIB);
     let cache = caches.namespace::<u64>("numbers");
     (caches, cache)
@@ -128,7 +128,7 @@ fn when_the_loader_panics_another_takes_over() {
     assert_eq!((statistics.loads, statistics.load_errors, statistics.sets), (4, 3, 1));
 }
 
-fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+pub(crate) fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 

@@ -3,10 +3,15 @@
 mod allocator;
 mod interleavings;
 mod limits;
+mod load_many;
 mod loads;
 mod memory;
 mod model;
+mod optional;
+mod refresh;
+mod stampede;
 mod statistics;
+mod tags;
 mod time;
 
 use std::sync::Arc;
