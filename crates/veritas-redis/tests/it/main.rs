@@ -9,6 +9,7 @@ mod link;
 mod nodes;
 mod scene;
 mod sentinel;
+mod stampede;
 mod tiered;
 mod server;
 mod tracking;
