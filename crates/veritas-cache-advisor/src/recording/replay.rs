@@ -130,7 +130,7 @@ impl Costs {
         if !answer.missed {
             self.own.hit
         } else if settings.bypass {
-            self.own.miss + self.of_load(fact.cost_us)
+            self.own.bypassed + self.of_load(fact.cost_us)
         } else {
             self.own.miss + self.of_load(fact.cost_us) + self.own.store
         }
@@ -314,7 +314,7 @@ fn usual(entries: &[Recorded]) -> Fact {
 mod tests {
     use super::*;
 
-    const OWN: OwnCosts = OwnCosts { hit: 0.0, miss: 0.0, store: 0.0, error: 0.0 };
+    const OWN: OwnCosts = OwnCosts { hit: 0.0, miss: 0.0, store: 0.0, bypassed: 0.0, error: 0.0 };
     const COSTS: Costs = Costs { own: OWN, load: 0.001 };
     const SETTINGS: Settings = Settings {
         capacity: 10_000,

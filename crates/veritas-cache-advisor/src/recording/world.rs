@@ -18,7 +18,7 @@ pub(crate) struct Settings {
     pub(crate) jitter: f64,
     /// How long past its time a value is served while it is refreshed, in milliseconds.
     pub(crate) stale_ms: u64,
-    /// XFetch's beta; 0: nothing is refreshed early.
+    /// The beta of `XFetch`; 0: nothing is refreshed early.
     pub(crate) early_refresh: f64,
     /// Nothing is stored or served.
     pub(crate) bypass: bool,
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    /// XFetch (Vattani, Chierichetti and Lowenstein, "Optimal probabilistic cache stampede
+    /// `XFetch` (Vattani, Chierichetti and Lowenstein, "Optimal probabilistic cache stampede
     /// prevention", VLDB 2015), with a die that falls the same way in every replay.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds stay below 2^53")]
     fn is_refreshed_early(&self, key: u64, at_ms: u64, held: &Held, fact: Fact) -> bool {

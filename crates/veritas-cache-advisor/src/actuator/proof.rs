@@ -1,0 +1,228 @@
+//! From replayed windows to a measured gain with its interval.
+//!
+//! The pairs are windows of time: both worlds see the same look-ups in each. The
+//! interval is that of the ratio of means over resampled pairs (`BCa` bootstrap), the
+//! p-value that of the signed-rank test. Where only a part of the keys is sampled,
+//! another sample would show something else: the same interval over groups of keys is
+//! joined to it (the distances to the ends are added in quadrature, since what the hour
+//! brings and which keys are in the sample have nothing to do with each other), and the
+//! larger p-value counts.
+
+use veritas_model::{Interval, MeasuredGain, WorkMetric};
+use veritas_statistics::{
+    bootstrap,
+    paired::{Alternative, signed_rank},
+};
+
+use crate::recording::{Pair, Replayed, Tally};
+
+/// The confidence of every reported interval.
+const CONFIDENCE: f64 = 0.95;
+/// Resamples of a bootstrap.
+const RESAMPLES: usize = 4_000;
+/// What is said when nothing can be compared: an interval nobody is confident of.
+const UNKNOWN: Interval = Interval { low: 0.0, high: 0.0, confidence: 0.0 };
+
+/// The gain in one figure of the tallies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Gain {
+    /// The share that is gone.
+    share: f64,
+    /// Its interval.
+    interval: Interval,
+    /// One-sided: "the change does not help".
+    p_value: f64,
+}
+
+/// Returns the gain in a figure, or `None` when there was nothing to gain.
+fn gain(
+    replayed: &Replayed,
+    is_sampled: bool,
+    figure: impl Fn(&Tally) -> f64,
+    seed: u64,
+) -> Option<Gain> {
+    let sides = |pairs: &[Pair]| -> Vec<(f64, f64)> {
+        pairs.iter().map(|pair| (figure(&pair.before), figure(&pair.after))).collect()
+    };
+    let windows = over(&sides(&replayed.windows), seed)?;
+    if !is_sampled {
+        return Some(windows);
+    }
+    let groups = over(&sides(&replayed.groups), seed ^ 1)?;
+    let end = |one: f64, other: f64| (one * one + other * other).sqrt();
+    let share = windows.share;
+    Some(Gain {
+        share,
+        interval: Interval {
+            low: share - end(share - windows.interval.low, groups.share - groups.interval.low),
+            high: share + end(windows.interval.high - share, groups.interval.high - groups.share),
+            confidence: CONFIDENCE,
+        },
+        p_value: windows.p_value.max(groups.p_value),
+    })
+}
+
+fn over(pairs: &[(f64, f64)], seed: u64) -> Option<Gain> {
+    let (before, after) = pairs.iter().fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1));
+    if before <= 0.0 {
+        return None;
+    }
+    let ratio = bootstrap::ratio_of_means_interval(pairs, CONFIDENCE, RESAMPLES, seed)?;
+    let differences: Vec<f64> = pairs.iter().map(|pair| pair.0 - pair.1).collect();
+    let p_value = signed_rank(&differences, Alternative::Greater).map_or(1.0, |test| test.p_value);
+    let interval = Interval { low: 1.0 - ratio.high, high: 1.0 - ratio.low, confidence: CONFIDENCE };
+    Some(Gain { share: 1.0 - after / before, interval, p_value })
+}
+
+/// What the figures of a proof are put together from.
+#[derive(Debug)]
+pub(crate) struct Measured<'a> {
+    pub(crate) replayed: &'a Replayed,
+    /// Whether only a part of the keys was recorded.
+    pub(crate) is_sampled: bool,
+    /// What the verdict rests on.
+    pub(crate) metric: WorkMetric,
+    /// How many look-ups there really were while this was recorded: a sample may hold
+    /// too many or too few of the hot keys, which never miss ("SHARDS-adj").
+    pub(crate) look_ups: f64,
+    /// Whether what is served stays as fresh as it may be.
+    pub(crate) fresh: bool,
+    pub(crate) method: String,
+    pub(crate) seed: u64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of look-ups stay below 2^53")]
+fn misses(tally: &Tally) -> f64 {
+    tally.misses as f64
+}
+
+fn seconds(tally: &Tally) -> f64 {
+    tally.seconds
+}
+
+impl Measured<'_> {
+    /// Puts the gain together. A gain in misses that is paid for with time is judged by
+    /// the time.
+    pub(crate) fn gain(self) -> MeasuredGain {
+        let look_ups = self.look_ups.max(1.0);
+        let of = |figure: fn(&Tally) -> f64, seed: u64| {
+            gain(self.replayed, self.is_sampled, figure, seed)
+        };
+        let (by_misses, by_seconds) = (of(misses, self.seed), of(seconds, self.seed ^ 2));
+        let is_slower = by_seconds.is_some_and(|gain| gain.interval.high < 0.0);
+        let metric = if is_slower { WorkMetric::Seconds } else { self.metric };
+        let (figure, verdict): (fn(&Tally) -> f64, _) = match metric {
+            WorkMetric::Seconds => (seconds, by_seconds),
+            WorkMetric::Misses | WorkMetric::VmSteps => (misses, by_misses),
+        };
+        let nothing = Gain { share: 0.0, interval: UNKNOWN, p_value: 1.0 };
+        let verdict = verdict.unwrap_or(nothing);
+        let (before, after) = (&self.replayed.total.before, &self.replayed.total.after);
+        MeasuredGain {
+            metric,
+            pairs: self.replayed.windows.len() as u64,
+            before: figure(before) / look_ups,
+            after: figure(after) / look_ups,
+            gain: verdict.share,
+            gain_interval: verdict.interval,
+            p_value: verdict.p_value,
+            seconds_before: before.seconds / look_ups,
+            seconds_after: after.seconds / look_ups,
+            seconds_gain_interval: by_seconds.map_or(UNKNOWN, |gain| gain.interval),
+            bytes_read_before: None,
+            bytes_read_after: None,
+            write_slowdown: None,
+            results_equal: self.fresh,
+            method: self.method,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(before: u64, after: u64) -> Pair {
+        let tally = |misses: u64| Tally {
+            look_ups: 100,
+            misses,
+            seconds: f64::from(u32::try_from(misses).unwrap()) * 0.001,
+            ..Tally::default()
+        };
+        Pair { before: tally(before), after: tally(after) }
+    }
+
+    fn replayed(windows: &[Pair], groups: &[Pair]) -> Replayed {
+        let mut total = Pair::default();
+        for window in windows {
+            total.before.and(&window.before);
+            total.after.and(&window.after);
+        }
+        Replayed {
+            windows: windows.to_vec(),
+            groups: groups.to_vec(),
+            total,
+            unknown_past: 0,
+            live_misses: 0,
+            stores: (0, 0),
+        }
+    }
+
+    fn measured(replayed: &Replayed, is_sampled: bool) -> MeasuredGain {
+        Measured {
+            replayed,
+            is_sampled,
+            metric: WorkMetric::Misses,
+            look_ups: 4_000.0,
+            fresh: true,
+            method: String::new(),
+            seed: 1,
+        }
+        .gain()
+    }
+
+    #[test]
+    fn the_gain_is_the_share_of_misses_that_is_gone() {
+        let windows: Vec<Pair> = (0..20).map(|window| pair(40 + window % 3, 10 + window % 2)).collect();
+        let gain = measured(&replayed(&windows, &[]), false);
+        assert_eq!((gain.metric, gain.pairs), (WorkMetric::Misses, 20));
+        assert!(gain.gain_interval.low > 0.7 && gain.gain_interval.high < 0.78, "{gain:?}");
+        assert!(gain.p_value < 1e-4);
+        // Half as many misses per look-up, since the sample held half of the look-ups only.
+        assert!((gain.before - 0.5 * (820.0 - 1.0) / 2_000.0).abs() < 1e-9, "{}", gain.before);
+    }
+
+    #[test]
+    fn what_does_nothing_is_no_gain() {
+        let windows = vec![pair(30, 30); 20];
+        let gain = measured(&replayed(&windows, &[]), false);
+        assert_eq!((gain.gain, gain.p_value), (0.0, 1.0));
+        let windows = vec![pair(0, 0); 20];
+        assert_eq!(measured(&replayed(&windows, &[]), false).p_value, 1.0);
+    }
+
+    #[test]
+    fn keys_that_disagree_widen_the_interval_of_a_sample() {
+        let windows: Vec<Pair> = (0..20).map(|window| pair(40 + window % 3, 10 + window % 2)).collect();
+        let groups: Vec<Pair> = (0..16).map(|group| pair(50, if group % 2 == 0 { 0 } else { 25 })).collect();
+        let whole = measured(&replayed(&windows, &groups), false);
+        let sampled = measured(&replayed(&windows, &groups), true);
+        assert!(sampled.gain_interval.low < whole.gain_interval.low - 0.05, "{sampled:?}");
+        assert!(sampled.gain_interval.high > whole.gain_interval.high + 0.05, "{sampled:?}");
+        assert!(sampled.p_value >= whole.p_value);
+    }
+
+    #[test]
+    fn fewer_misses_that_cost_more_time_are_judged_by_time() {
+        let windows: Vec<Pair> = (0..20)
+            .map(|window| {
+                let mut pair = pair(40 + window % 3, 10);
+                pair.after.seconds = pair.before.seconds * 2.0;
+                pair
+            })
+            .collect();
+        let gain = measured(&replayed(&windows, &[]), false);
+        assert_eq!(gain.metric, WorkMetric::Seconds);
+        assert!(gain.gain < -0.9, "{gain:?}");
+    }
+}

@@ -1,0 +1,109 @@
+//! The budget: where the bytes come from that a namespace is to get.
+
+use veritas_cache::{Knob, NamespaceReading};
+use veritas_model::Bytes;
+
+use super::turn;
+use crate::{MissRatioCurve, actuator::plan::Turn};
+
+/// What a donor may at most lose of what the other one gains: half.
+const WORTH_TAKING: f64 = 0.5;
+/// No namespace is left with less.
+const LEAST: u64 = 64 * 1024;
+
+/// Where the bytes come from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Funding {
+    /// The namespace that gives them; `None`: they are free.
+    pub(crate) donor: Option<Turn>,
+    /// What the donor loses, in seconds of loading per second.
+    pub(crate) loss: f64,
+}
+
+/// A namespace that could give bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Donor<'a> {
+    pub(crate) reading: &'a NamespaceReading,
+    pub(crate) curve: &'a MissRatioCurve,
+    /// Seconds of loading per second, if every look-up missed.
+    pub(crate) loading: f64,
+}
+
+/// The bytes of all namespaces together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub(crate) total: Bytes,
+    /// What no namespace has, or was promised.
+    pub(crate) free: Bytes,
+}
+
+impl Budget {
+    /// Reads who has what.
+    pub(crate) fn of(total: Bytes, readings: &[NamespaceReading]) -> Self {
+        let taken = readings.iter().map(|reading| committed(total, reading).get()).fold(0, u64::saturating_add);
+        Self { total, free: Bytes::new(total.get().saturating_sub(taken)) }
+    }
+
+    /// Returns what a namespace can hold as things are: its own limit, or what it has and
+    /// what is free.
+    pub(crate) fn capacity_of(&self, reading: &NamespaceReading) -> Bytes {
+        if is_limited(self.total, reading) {
+            reading.tuning.capacity
+        } else {
+            reading.granted.saturating_add(self.free).min(self.total)
+        }
+    }
+
+    /// Finds the bytes that bring a namespace to `to`: what is free, else what the
+    /// namespace gives that loses least, as long as that is at most half of what is
+    /// gained (`gain`, in seconds of loading per second).
+    pub(crate) fn fund(
+        &self,
+        reading: &NamespaceReading,
+        to: Bytes,
+        gain: f64,
+        donors: &[Donor<'_>],
+    ) -> Option<Funding> {
+        let has = committed(self.total, reading).get();
+        let needed = to.get().saturating_sub(has);
+        if needed <= self.free.get() {
+            return Some(Funding { donor: None, loss: 0.0 });
+        }
+        let missing = needed - self.free.get();
+        let gifts = donors.iter().filter(|donor| donor.reading.name != reading.name).filter_map(|donor| {
+            let has = committed(self.total, donor.reading);
+            let left = Bytes::new(has.get().checked_sub(missing).filter(|left| *left >= LEAST)?);
+            let now = donor.curve.miss_ratio_at(has)?;
+            let then = donor.curve.miss_ratio_at(left)?;
+            let smallest = donor.curve.points.first()?;
+            // Below what was simulated nothing is known.
+            let loss = (then - now).max(0.0) * donor.loading;
+            (left >= smallest.capacity && loss <= WORTH_TAKING * gain).then(|| Funding {
+                donor: Some(turn(&donor.reading.name, &donor.reading.tuning, Knob::Capacity(left))),
+                loss,
+            })
+        });
+        gifts.min_by(|one, other| one.loss.total_cmp(&other.loss))
+    }
+
+    /// Returns the most that a namespace could be given.
+    pub(crate) fn obtainable(&self, reading: &NamespaceReading, donors: &[Donor<'_>]) -> Bytes {
+        let largest = donors
+            .iter()
+            .filter(|donor| donor.reading.name != reading.name)
+            .map(|donor| committed(self.total, donor.reading).get().saturating_sub(LEAST))
+            .max();
+        let has = committed(self.total, reading).get();
+        Bytes::new((has + self.free.get()).saturating_add(largest.unwrap_or(0)).min(self.total.get()))
+    }
+}
+
+/// Returns whether a namespace has a limit of its own.
+fn is_limited(total: Bytes, reading: &NamespaceReading) -> bool {
+    reading.tuning.capacity < total
+}
+
+/// Returns what a namespace has, or was promised.
+pub(crate) fn committed(total: Bytes, reading: &NamespaceReading) -> Bytes {
+    if is_limited(total, reading) { reading.tuning.capacity } else { reading.granted }
+}
