@@ -18,7 +18,7 @@ use crate::sample::SampleRate;
 
 pub use fitness::{ProofOptions, Unfit};
 pub(crate) use fitness::{check, span};
-pub(crate) use replay::{Change, Costs, Pair, Replayed, Tally, replay};
+pub(crate) use replay::{Change, Costs, Pair, Replayed, Span, Tally, replay};
 pub(crate) use world::Settings;
 
 /// One recorded access: 32 bytes.
