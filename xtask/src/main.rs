@@ -31,6 +31,8 @@ Chores:
   prove [NAME [-- ARGUMENTS]]
                         run a long proof and print its figures; without NAME, list them
   bench [-- ARGUMENTS]  measure the release binary beside its FastAPI twin
+  bench cache [-- ARGUMENTS]
+                        measure the caches beside their peers in Rust and Python
 
 Exit codes: 0 done, 1 failed, 2 the command line is wrong.
 ";

@@ -59,9 +59,15 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     steps::run(command.args(arguments))
 }
 
-/// Builds the release binary and measures it beside its peers.
+/// Builds the release binary and measures it beside its peers; with `cache` first, the caches.
 pub(crate) fn bench(arguments: &[&str]) -> anyhow::Result<()> {
     setup::peers()?;
+    if let ["cache", rest @ ..] = arguments {
+        steps::run(&mut cargo(["build", "--release", "--package", "veritas-bench"]))?;
+        let mut command = Command::new(workspace::target().join("release/veritas-bench"));
+        command.arg("cache").arg("--python").arg(workspace::python().join("bin/python"));
+        return steps::run(command.args(rest.strip_prefix(&["--"]).unwrap_or(rest)));
+    }
     steps::run(&mut cargo(["build", "--release", "--package", "veritas-cli", "--package", "veritas-bench"]))?;
     let built = workspace::target().join("release");
     steps::run(

@@ -1,8 +1,10 @@
-//! Whole-system benchmarks: the served binary beside a twin in FastAPI, in one run.
+//! Whole-system benchmarks: the served binary beside a twin in FastAPI, and the caches
+//! (`cache`) beside their peers in Rust and Python; each in one run.
 //!
 //! The server under test is pinned to one core and the load generator to
 //! another, so that "requests per second" means "on one core".
 
+mod cache;
 mod client;
 mod machine;
 mod process;
@@ -12,11 +14,14 @@ mod startup;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// Measures `veritas serve` beside its FastAPI twin and prints ratios.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// The release binary of veritas.
     #[arg(long, default_value = "target/release/veritas")]
     veritas: PathBuf,
@@ -37,8 +42,24 @@ struct Arguments {
     json: bool,
 }
 
+/// What is measured instead.
+#[derive(Debug, Subcommand)]
+enum What {
+    Cache(cache::Arguments),
+    #[command(hide = true)]
+    CacheCaller(cache::Caller),
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    match &arguments.what {
+        None => serve(&arguments),
+        Some(What::Cache(arguments)) => cache::run(arguments),
+        Some(What::CacheCaller(caller)) => cache::run_caller(caller),
+    }
+}
+
+fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     machine::pin_this_process(1)?;
     let duration = Duration::from_secs(arguments.seconds);
 
