@@ -1,7 +1,7 @@
 //! The view of a Redis server, ours or somebody else's: what it tells of itself, what
 //! is wrong with it, and whether it can be used at all.
 //!
-//! [`ServerView`] takes readings.
+//! [`ServerView`] takes readings; [`findings::findings`] says what is wrong.
 //!
 //! # What is asked
 //!
@@ -30,6 +30,7 @@
 mod commands;
 mod dialogue;
 mod events;
+pub mod findings;
 mod info;
 mod node;
 mod pattern;

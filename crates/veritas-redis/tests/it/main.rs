@@ -4,12 +4,17 @@
 
 mod cluster;
 mod faults;
+mod hostile;
 mod lease;
 mod link;
 mod nodes;
+mod outages;
 mod scene;
 mod sentinel;
+#[cfg(feature = "tls")]
+mod tls;
 mod stampede;
 mod tiered;
 mod server;
+mod server_findings;
 mod tracking;
