@@ -26,6 +26,8 @@ pub use error::{Code, RedisError, TierError};
 pub use frame::fuzz_frame;
 pub use inspect::{ScanCursor, ScanPage};
 pub use lease::{Lease, Watch, Woken};
+#[cfg(feature = "tls")]
+pub use options::Certificates;
 pub use options::{BreakerOptions, Endpoint, RedisOptions, Topology};
 pub use tier::{RedisTier, SetEntry};
 pub use tiered::{LeaseOptions, StoreError, TieredCache, TieredCaches, TieredOptions};

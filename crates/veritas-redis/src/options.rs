@@ -54,6 +54,24 @@ impl fmt::Debug for Topology {
     }
 }
 
+/// What TLS trusts and shows, in PEM, where the system's roots are not enough.
+#[cfg(feature = "tls")]
+#[derive(Clone, Default)]
+pub struct Certificates {
+    /// Who signed the servers' certificates; `None` trusts the roots of the system.
+    pub root: Option<Vec<u8>>,
+    /// The certificate that we show and its private key, where the servers ask for one.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+#[cfg(feature = "tls")]
+impl fmt::Debug for Certificates {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (root, client) = (self.root.is_some(), self.client.is_some());
+        formatter.debug_struct("Certificates").field("root", &root).field("client", &client).finish()
+    }
+}
+
 /// Prints addresses, never credentials.
 impl fmt::Display for Topology {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,6 +130,10 @@ impl Endpoint {
             _ => ConnectionAddr::Tcp(host, port),
         };
         Self { info: self.info.clone().set_addr(addr) }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
     }
 
     /// Returns host and port, unless it is a Unix socket.
@@ -231,6 +253,38 @@ impl RedisOptions {
             endpoint.info = endpoint.info.clone().set_redis_settings(settings);
         }
         self
+    }
+
+    /// Uses these certificates for every server that is reached over TLS.
+    ///
+    /// # Errors
+    ///
+    /// When they are no certificates.
+    #[cfg(feature = "tls")]
+    pub fn with_certificates(mut self, certificates: &Certificates) -> Result<Self, RedisError> {
+        let endpoints: Vec<&mut Endpoint> = match &mut self.topology {
+            Topology::Single(endpoint) => vec![endpoint],
+            Topology::Sentinel { sentinels, server, .. } => sentinels.iter_mut().chain([server]).collect(),
+            Topology::Cluster(endpoints) => endpoints.iter_mut().collect(),
+        };
+        for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.is_tls()) {
+            let certificates = redis::TlsCertificates {
+                root_cert: certificates.root.clone(),
+                client_tls: certificates
+                    .client
+                    .clone()
+                    .map(|(client_cert, client_key)| redis::ClientTlsConfig { client_cert, client_key }),
+            };
+            let client =
+                redis::Client::build_with_tls(endpoint.info.clone(), certificates).map_err(|_| {
+                    RedisError::Address {
+                        address: endpoint.to_string(),
+                        reason: "the certificates are not valid".into(),
+                    }
+                })?;
+            endpoint.info = client.get_connection_info().clone();
+        }
+        Ok(self)
     }
 
     /// Checks what would otherwise fail late.

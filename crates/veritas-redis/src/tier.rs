@@ -166,7 +166,7 @@ impl RedisTier {
         node: Arc<Node>,
         source: Source,
     ) -> Result<Self, RedisError> {
-        let duty = Duty::One(Arc::clone(&node), source);
+        let duty = Duty::One(Arc::clone(&node), Box::new(source));
         Self::begin(options, clock, Route::One(node), duty)
     }
 

@@ -191,13 +191,25 @@ async fn ask_sentinel(sentinel: &Endpoint, master: &str) -> Result<(String, u16)
     address.ok_or_else(|| format!("it knows no {master:?}"))
 }
 
-async fn plain(
+pub(super) async fn plain(
     info: redis::ConnectionInfo,
     config: AsyncConnectionConfig,
 ) -> Result<Plain, redis::RedisError> {
+    #[cfg(feature = "tls")]
+    choose_cryptography();
     // The whole attempt has one limit, and calls have their own.
     let config = config.set_connection_timeout(None).set_response_timeout(None);
     Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// Names the cryptography of TLS, unless the application has: with two of them in
+/// a build, rustls would not choose.
+#[cfg(feature = "tls")]
+fn choose_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Whoever was faster has chosen too.
+        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    }
 }
 
 /// Connects, has the server tell of changes, and makes sure that it answers in time.

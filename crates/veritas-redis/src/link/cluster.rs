@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, Client, ProtocolVersion, Value, cmd};
+use redis::{AsyncConnectionConfig, ProtocolVersion, Value, cmd};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -22,7 +22,9 @@ use tokio::{
 };
 
 use super::{
-    Detour, Link, Node, Shared, Source, jittered,
+    Detour, Link, Node, Shared, Source,
+    attach::plain,
+    jittered,
     slots::{SLOTS, slot_of},
     work::{Answers, Ask, Keys, Merge, Reply, Work},
 };
@@ -524,12 +526,8 @@ async fn ask_slots(endpoint: Endpoint) -> Result<Slots, String> {
     let host = endpoint.host_and_port().map(|(host, _)| host.to_owned()).unwrap_or_default();
     let settings = endpoint.info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
     let info = endpoint.info.clone().set_redis_settings(settings);
-    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    let client = Client::open(info).map_err(|error| error.to_string())?;
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|error| error.to_string())?;
+    let config = AsyncConnectionConfig::new();
+    let mut connection = plain(info, config).await.map_err(|error| error.to_string())?;
     let answer: Value =
         cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await.map_err(|error| error.to_string())?;
     parse_slots(answer, &host).ok_or_else(|| "CLUSTER SLOTS was answered oddly".into())

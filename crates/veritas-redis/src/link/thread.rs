@@ -17,7 +17,7 @@ use crate::{error::RedisError, options::Endpoint};
 /// What the thread is to do.
 pub(crate) enum Duty {
     /// One link.
-    One(Arc<Node>, Source),
+    One(Arc<Node>, Box<Source>),
     /// A link for every node of a cluster.
     Cluster(Arc<Table>, Vec<Endpoint>),
 }
@@ -35,7 +35,7 @@ pub(crate) fn start(
     let work = move || {
         runtime.block_on(async move {
             match duty {
-                Duty::One(node, source) => Link::new(shared, node, source, Detour::None, works).run().await,
+                Duty::One(node, source) => Link::new(shared, node, *source, Detour::None, works).run().await,
                 Duty::Cluster(table, seeds) => Router::new(shared, table, seeds, works).run().await,
             }
         });
