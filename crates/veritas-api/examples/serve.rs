@@ -17,6 +17,7 @@ use veritas_api::{
     serve::{ServeOptions, bind},
 };
 use veritas_cache::{CacheOptions, Caches};
+use veritas_cache_advisor::{AdvisorOptions, CacheAdvisor};
 use veritas_database::{Recorder, RecorderOptions};
 use veritas_model::{Clock, Health, SystemClock};
 use veritas_monitor::{Monitor, Sampler, SamplerOptions};
@@ -37,9 +38,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         &[("process.name", "serve"), ("process.status", "running")],
     )?;
     monitor.publish(reading);
+    let caches = Arc::new(Caches::new(CacheOptions::default(), clock.clone()));
+    let advice = AdvisorOptions::default();
     let sources = Sources {
         health: Arc::new(Health::default()),
-        caches: Arc::new(Caches::new(CacheOptions::default(), clock.clone())),
+        cache_advisor: Arc::new(CacheAdvisor::new(caches.clone(), clock.clone(), advice)),
+        cache_server: Arc::default(),
+        caches,
         database: Arc::new(Recorder::new(RecorderOptions::default(), clock.clone())),
         monitor,
         history,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use veritas_alert::Alerts;
-use veritas_cache::Caches;
+use veritas_cache::{Caches, server::LatestReadings};
+use veritas_cache_advisor::CacheAdvisor;
 use veritas_database::Recorder;
 use veritas_model::{Clock, Health};
 use veritas_monitor::Monitor;
@@ -26,6 +27,10 @@ pub struct Sources {
     pub health: Arc<Health>,
     /// The caches of the process.
     pub caches: Arc<Caches>,
+    /// What the caches should be.
+    pub cache_advisor: Arc<CacheAdvisor>,
+    /// The Redis server that is looked at.
+    pub cache_server: Arc<LatestReadings>,
     /// The statements that were run.
     pub database: Arc<Recorder>,
     /// The last reading of system and process.

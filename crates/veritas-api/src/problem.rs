@@ -65,6 +65,8 @@ codes! {
     ProposalUnknown = NOT_FOUND, "proposal_unknown", "There is no such proposal";
     /// No such change.
     ChangeUnknown = NOT_FOUND, "change_unknown", "There is no such change";
+    /// No such cache.
+    CacheUnknown = NOT_FOUND, "cache_unknown", "There is no such cache";
     /// No such alert rule.
     RuleUnknown = NOT_FOUND, "rule_unknown", "There is no such alert rule";
     /// The path does not know the method.

@@ -32,8 +32,8 @@ pub(crate) fn operations() -> Vec<Operation> {
             operations.push(Operation {
                 needs: match id.as_str() {
                     "put_alert_rule" | "remove_alert_rule" | "list_audit" | "revoke_token" => Role::Admin,
-                    "clear_cache_stats" | "clear_profiles" | "approve_proposal" | "dismiss_proposal"
-                    | "revert_change" => Role::Operator,
+                    "clear_cache_stats" | "flush_cache" | "list_cache_keys" | "clear_profiles"
+                    | "approve_proposal" | "dismiss_proposal" | "revert_change" => Role::Operator,
                     _ => Role::Viewer,
                 },
                 body: match id.as_str() {
@@ -44,7 +44,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                     _ => None,
                 },
                 method: method.to_uppercase().parse().unwrap(),
-                path: path
+                path: with_required(path, operation)
                     .replace("{profile_name}", PROFILE)
                     .replace("{name}", "some_rule")
                     .replace("/findings/{id}", "/findings/f-0123456789abcdef")
@@ -56,6 +56,13 @@ pub(crate) fn operations() -> Vec<Operation> {
         }
     }
     operations
+}
+
+/// Names a cache where the operation asks for one.
+fn with_required(path: &str, operation: &Value) -> String {
+    let asks = |parameter: &Value| parameter["name"] == "namespace" && parameter["required"] == true;
+    let is_asked = operation["parameters"].as_array().is_some_and(|all| all.iter().any(asks));
+    if is_asked { format!("{path}?namespace=content") } else { path.to_owned() }
 }
 
 pub(crate) async fn ask(router: &axum::Router, operation: &Operation, token: Option<&str>) -> Answer {

@@ -13,6 +13,7 @@ use veritas_api::{
     auth::{Authenticator, KeySet, Revocations, Role, TokenAuthenticator, TokenOptions},
 };
 use veritas_cache::{CacheOptions, Caches};
+use veritas_cache_advisor::{AdvisorOptions, CacheAdvisor};
 use veritas_database::{Execution, PoolReading, Recorder, RecorderOptions};
 use veritas_model::{
     Alpha, Caller, Cause, Change, ChangeId, ChangeKind, ChangeState, Clock, Finding, FindingKind,
@@ -67,8 +68,12 @@ impl World {
             revocations,
             shared.clone(),
         ));
+        let caches = Arc::new(Caches::new(CacheOptions::default(), shared.clone()));
+        let advice = AdvisorOptions::default();
         let sources = Arc::new(Sources {
-            caches: Arc::new(Caches::new(CacheOptions::default(), shared.clone())),
+            cache_advisor: Arc::new(CacheAdvisor::new(caches.clone(), shared.clone(), advice)),
+            cache_server: Arc::default(),
+            caches,
             database: Arc::new(Recorder::new(RecorderOptions::default(), shared.clone())),
             monitor: Arc::new(Monitor::new()),
             history: Arc::new(History::in_memory(NonZeroUsize::new(20_000).unwrap())),
