@@ -1,7 +1,8 @@
 //! The view of a Redis server, ours or somebody else's: what it tells of itself, what
 //! is wrong with it, and whether it can be used at all.
 //!
-//! [`ServerView`] takes readings; [`findings::findings`] says what is wrong.
+//! [`ServerView`] takes readings; [`findings::findings`] says what is wrong;
+//! [`doctor::doctor`] checks a server before anything relies on it.
 //!
 //! # What is asked
 //!
@@ -27,8 +28,10 @@
 //! Each right that is missing takes its own part of the reading away and no other, and
 //! the part says so.
 
+mod blocking;
 mod commands;
 mod dialogue;
+pub mod doctor;
 mod events;
 pub mod findings;
 mod info;
@@ -41,7 +44,6 @@ mod topology;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    thread,
     time::Duration,
 };
 
@@ -121,21 +123,7 @@ impl ServerView {
     /// Takes a reading as [`Self::read`] does, on a thread of its own: works in and
     /// outside of any runtime, and blocks the caller for 1 s at most.
     pub fn read_blocking(&self) -> ServerReading {
-        thread::scope(|scope| {
-            let reading =
-                thread::Builder::new().name("veritas-redis-view".into()).spawn_scoped(scope, || {
-                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                    let reading = runtime.block_on(self.read());
-                    // A name that is still being resolved is not waited for.
-                    runtime.shutdown_background();
-                    Ok::<_, std::io::Error>(reading)
-                });
-            match reading.map(thread::ScopedJoinHandle::join) {
-                Ok(Ok(Ok(reading))) => reading,
-                Ok(Ok(Err(error))) | Err(error) => self.missing(&error.to_string()),
-                Ok(Err(_)) => self.missing("the reading broke off"),
-            }
-        })
+        blocking::run(self.read()).unwrap_or_else(|error| self.missing(&error.to_string()))
     }
 
     fn missing(&self, reason: &str) -> ServerReading {

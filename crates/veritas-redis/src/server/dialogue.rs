@@ -99,6 +99,11 @@ impl Dialogue {
         self.ask(&[command]).await?.pop().ok_or(NotRead::TimedOut)
     }
 
+    /// Sets when the next steps end.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// Returns how much time is left.
     pub(super) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())

@@ -16,5 +16,6 @@ mod tls;
 mod stampede;
 mod tiered;
 mod server;
+mod server_doctor;
 mod server_findings;
 mod tracking;
