@@ -18,6 +18,7 @@
 //! # function::uninstall();
 //! ```
 
+mod call;
 mod handles;
 mod identity;
 mod installed;
@@ -26,7 +27,6 @@ mod key;
 mod shape;
 
 use std::{
-    future::Future,
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -40,6 +40,7 @@ use crate::{HeapSize, NamespaceOptions};
 use handles::Handles;
 use identity::Identity;
 
+pub use call::{call, call_async, call_refreshing, call_refreshing_async, returning};
 pub use installed::{
     FunctionReading, FunctionState, Installed, MAX_FUNCTIONS, functions, install, uninstall,
 };
@@ -243,57 +244,3 @@ impl Function {
 pub trait Kept: Clone + Send + Sync + HeapSize + 'static {}
 
 impl<V: Clone + Send + Sync + HeapSize + 'static> Kept for V {}
-
-/// Calls a cached function: looks the call up in `keep`, and runs the body when it is
-/// not there. The body brings its tags along.
-///
-/// An `Err` is kept nowhere; it is cloned for those who waited for the same call.
-#[inline]
-pub fn call<S, R, K, L>(
-    keep: &K,
-    function: &'static Function,
-    key: &CallKey,
-    _shape: S,
-    body: impl FnOnce() -> (Vec<String>, L),
-) -> R
-where
-    S: Shape<R>,
-    K: Keep<S::Value> + ?Sized,
-    L: FnOnce() -> R,
-{
-    if function.is_refused() {
-        return (body().1)();
-    }
-    S::join(keep.fetch(function, key, || {
-        let (tags, body) = body();
-        (tags, move || S::split(body()))
-    }))
-}
-
-/// Calls a cached async function, as [`call`] does. The future is `Send` when the body's is.
-pub async fn call_async<S, R, K, F>(
-    keep: &K,
-    function: &'static Function,
-    key: &CallKey,
-    _shape: S,
-    body: impl FnOnce() -> (Vec<String>, F),
-) -> R
-where
-    S: Shape<R>,
-    K: Keep<S::Value> + ?Sized,
-    F: Future<Output = R>,
-{
-    if function.is_refused() {
-        return body().1.await;
-    }
-    let fetching = keep.fetch_async(function, key, || {
-        let (tags, body) = body();
-        (tags, async move { S::split(body.await) })
-    });
-    S::join(fetching.await)
-}
-
-/// Says what an `async` block returns.
-pub fn returning<R, F: Future<Output = R>>(_output: &Of<R>, future: F) -> F {
-    future
-}

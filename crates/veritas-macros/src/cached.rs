@@ -6,7 +6,7 @@ mod options;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{ItemFn, ReturnType, Type, spanned::Spanned};
+use syn::{FnArg, ItemFn, ReturnType, Type, spanned::Spanned};
 
 use options::Options;
 
@@ -15,6 +15,9 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> syn::Result
     let function: ItemFn = syn::parse2(function)
         .map_err(|error| syn::Error::new(error.span(), "`#[cached]` goes on a function with a body"))?;
     let output = returned(&function)?;
+    if options.refresh {
+        refuse_borrowed(&function.sig)?;
+    }
     let path = options.crate_path.as_ref().map_or_else(|| quote!(::veritas::cache), |path| quote!(#path));
     let tags = options.tags.iter().map(|tag| quote_spanned!(tag.span()=> ::std::format!(#tag)));
     let tags = quote!(::std::vec![#(#tags),*]);
@@ -29,19 +32,18 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> syn::Result
     // Spanned, so that what cannot keep and what cannot be kept is pointed at.
     let place = quote_spanned!(keep_span=> __veritas_keep);
     let shape = quote_spanned!(output.span()=> __veritas_shape);
-    let call = if sig.asyncness.is_some() {
-        quote! {
-            #path::call_async(#place, &__VERITAS_FUNCTION, &__veritas_key, #shape, move || {
-                (#tags, #path::returning(&__veritas_output, async move #block))
-            })
-            .await
-        }
-    } else {
-        quote! {
-            #path::call(#place, &__VERITAS_FUNCTION, &__veritas_key, #shape, move || {
-                (#tags, move || -> #output #block)
-            })
-        }
+    let (body, wait) = match &sig.asyncness {
+        Some(_) => (quote!(#path::returning(&__veritas_output, async move #block)), Some(quote!(.await))),
+        None => (quote!(move || -> #output #block), None),
+    };
+    let called = match (options.refresh, sig.asyncness.is_some()) {
+        (false, false) => quote!(call),
+        (false, true) => quote!(call_async),
+        (true, false) => quote!(call_refreshing),
+        (true, true) => quote!(call_refreshing_async),
+    };
+    let call = quote! {
+        #path::#called(#place, &__VERITAS_FUNCTION, &__veritas_key, #shape, move || (#tags, #body)) #wait
     };
     Ok(quote! {
         #(#attrs)*
@@ -121,6 +123,27 @@ fn refuse_unkept(output: &Type) -> syn::Result<()> {
         Type::Tuple(tuple) => tuple.elems.iter().try_for_each(refuse_unkept),
         _ => Ok(()),
     }
+}
+
+/// Refuses what a body in the background would borrow from a caller that has gone.
+fn refuse_borrowed(sig: &syn::Signature) -> syn::Result<()> {
+    for input in &sig.inputs {
+        let borrowed = match input {
+            FnArg::Receiver(receiver) => receiver.reference.is_some(),
+            FnArg::Typed(typed) => match &*typed.ty {
+                Type::Reference(reference) => {
+                    reference.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static")
+                }
+                _ => false,
+            },
+        };
+        if borrowed {
+            let message = "`refresh` runs the body when its caller has gone: take what it needs by value \
+                           (`String`, `Arc<T>`)";
+            return Err(syn::Error::new(input.span(), message));
+        }
+    }
+    Ok(())
 }
 
 /// Writes the static that describes the function.

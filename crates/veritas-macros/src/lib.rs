@@ -116,6 +116,9 @@ pub fn profile(options: TokenStream, function: TokenStream) -> TokenStream {
 /// - `ttl = "5m"`: how long a result lives; units are `ms`, `s`, `m`, `h`, `d`. Without it, the caches' own.
 /// - `negative_ttl = "10s"`: how long a `None` lives.
 /// - `stale = "30s"`: how long a result is still served past its time, while one caller refreshes it.
+/// - `refresh`: refreshes run in the background, so that nobody waits for them; the arguments
+///   are owned. Of an `async fn`, on the runtime that the caches were given; without one, and
+///   over Redis, one caller refreshes and waits.
 /// - `early_refresh = 1.0`: how eagerly results are refreshed before their time; 0 is off.
 /// - `jitter = 0.05`: by what share, at most, times are shortened, so that results do not die together.
 /// - `capacity = "16 MiB"`, `max_value = "64 KiB"`: of all results together, and of one.

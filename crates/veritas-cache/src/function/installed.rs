@@ -113,6 +113,40 @@ impl<V: Kept> Keep<V> for Installed {
             }
         }
     }
+
+    fn fetch_or_refresh<E, L>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        E: Send + Sync + 'static,
+        L: FnOnce() -> Result<Option<V>, E> + 'static,
+    {
+        match Self::place::<V>(function) {
+            Place::Known(cache) => keep::fetch_or_refresh(cache, key, body),
+            Place::Opened(cache) => keep::fetch_or_refresh(&cache, key, body),
+            Place::Nowhere => self.fetch(function, key, body),
+        }
+    }
+
+    async fn fetch_or_refresh_async<E, F>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<Option<V>, E>> + Send + 'static,
+    {
+        match Self::place::<V>(function) {
+            Place::Known(cache) => keep::fetch_or_refresh_async(cache, key, body).await,
+            Place::Opened(cache) => keep::fetch_or_refresh_async(&cache, key, body).await,
+            Place::Nowhere => self.fetch_async(function, key, body).await,
+        }
+    }
 }
 
 /// Adds a function at its first call; returns whether it may keep results.

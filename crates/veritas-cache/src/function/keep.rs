@@ -37,6 +37,43 @@ pub trait Keep<V> {
         key: &CallKey,
         body: impl FnOnce() -> (Vec<String>, F),
     ) -> impl Future<Output = Result<Option<V>, Arc<E>>>;
+
+    /// Looks a call up, as [`Self::fetch`] does, and runs the body in the background when
+    /// what was found is due to be refreshed. Without a background: as [`Self::fetch`].
+    ///
+    /// # Errors
+    ///
+    /// The body's error, shared with those who waited for it.
+    fn fetch_or_refresh<E, L>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        E: Send + Sync + 'static,
+        L: FnOnce() -> Result<Option<V>, E> + 'static,
+    {
+        self.fetch(function, key, body)
+    }
+
+    /// Looks a call up, as [`Self::fetch_or_refresh`] does, without blocking.
+    ///
+    /// # Errors
+    ///
+    /// The body's error, shared with those who waited for it.
+    fn fetch_or_refresh_async<E, F>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
+    ) -> impl Future<Output = Result<Option<V>, Arc<E>>>
+    where
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<Option<V>, E>> + Send + 'static,
+    {
+        self.fetch_async(function, key, body)
+    }
 }
 
 /// Opens a function's namespace. Cost: a lock, and a look at the names.
@@ -74,6 +111,36 @@ pub(super) async fn fetch_async<
     fetching.await
 }
 
+/// Looks a call up in an opened namespace, and refreshes it in the background.
+pub(super) fn fetch_or_refresh<V: Kept, E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
+    cache: &Cache<V>,
+    key: &CallKey,
+    body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
+) -> Result<Option<V>, Arc<E>> {
+    cache.fetch_or_refresh(key, || {
+        let (tags, body) = body();
+        body().map(|value| loaded(&tags, value))
+    })
+}
+
+/// Looks a call up in an opened namespace, and refreshes it in the background, without blocking.
+pub(super) async fn fetch_or_refresh_async<V, E, F>(
+    cache: &Cache<V>,
+    key: &CallKey,
+    body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
+) -> Result<Option<V>, Arc<E>>
+where
+    V: Kept,
+    E: Send + Sync + 'static,
+    F: Future<Output = Result<Option<V>, E>> + Send + 'static,
+{
+    let fetching = cache.fetch_or_refresh_async(key, || {
+        let (tags, body) = body();
+        async move { body.await.map(|value| loaded(&tags, value)) }
+    });
+    fetching.await
+}
+
 fn loaded<V>(tags: &[String], value: Option<V>) -> Loaded<V> {
     let mut loaded = Loaded::from(value);
     loaded.tags = tags.iter().map(|tag| TagVersion::of(tag)).collect();
@@ -98,6 +165,32 @@ impl<V: Kept> Keep<V> for Caches {
     ) -> Result<Option<V>, Arc<E>> {
         fetch_async(&open(self, function), key, body).await
     }
+
+    fn fetch_or_refresh<E, L>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        E: Send + Sync + 'static,
+        L: FnOnce() -> Result<Option<V>, E> + 'static,
+    {
+        fetch_or_refresh(&open(self, function), key, body)
+    }
+
+    async fn fetch_or_refresh_async<E, F>(
+        &self,
+        function: &'static Function,
+        key: &CallKey,
+        body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<Option<V>, E>> + Send + 'static,
+    {
+        fetch_or_refresh_async(&open(self, function), key, body).await
+    }
 }
 
 macro_rules! pointers {
@@ -119,6 +212,32 @@ macro_rules! pointers {
                 body: impl FnOnce() -> (Vec<String>, F),
             ) -> impl Future<Output = Result<Option<V>, Arc<E>>> {
                 (**self).fetch_async(function, key, body)
+            }
+
+            fn fetch_or_refresh<E, L>(
+                &self,
+                function: &'static Function,
+                key: &CallKey,
+                body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
+            ) -> Result<Option<V>, Arc<E>>
+            where
+                E: Send + Sync + 'static,
+                L: FnOnce() -> Result<Option<V>, E> + 'static,
+            {
+                (**self).fetch_or_refresh(function, key, body)
+            }
+
+            fn fetch_or_refresh_async<E, F>(
+                &self,
+                function: &'static Function,
+                key: &CallKey,
+                body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
+            ) -> impl Future<Output = Result<Option<V>, Arc<E>>>
+            where
+                E: Send + Sync + 'static,
+                F: Future<Output = Result<Option<V>, E>> + Send + 'static,
+            {
+                (**self).fetch_or_refresh_async(function, key, body)
             }
         }
     )*};

@@ -16,8 +16,9 @@ pub trait Shape<R> {
     /// The error that was returned.
     fn split(returned: R) -> Result<Option<Self::Value>, Self::Error>;
 
-    /// Puts it together again.
-    fn join(fetched: Result<Option<Self::Value>, Arc<Self::Error>>) -> R;
+    /// Puts it together again. `None`: the answer is that there is nothing, which another
+    /// function with the same name may return and this one may not.
+    fn join(fetched: Result<Option<Self::Value>, Arc<Self::Error>>) -> Option<R>;
 }
 
 /// An error that those who waited for a failed call get too.
@@ -62,10 +63,9 @@ impl<V> Shape<V> for Plain {
         Ok(Some(returned))
     }
 
-    fn join(fetched: Result<Option<V>, Arc<Infallible>>) -> V {
+    fn join(fetched: Result<Option<V>, Arc<Infallible>>) -> Option<V> {
         match fetched {
-            Ok(Some(value)) => value,
-            Ok(None) => unreachable!("a plain body brings a value"),
+            Ok(value) => value,
             Err(impossible) => match *impossible {},
         }
     }
@@ -79,9 +79,9 @@ impl<V> Shape<Option<V>> for Optional {
         Ok(returned)
     }
 
-    fn join(fetched: Result<Option<V>, Arc<Infallible>>) -> Option<V> {
+    fn join(fetched: Result<Option<V>, Arc<Infallible>>) -> Option<Option<V>> {
         match fetched {
-            Ok(value) => value,
+            Ok(value) => Some(value),
             Err(impossible) => match *impossible {},
         }
     }
@@ -95,11 +95,10 @@ impl<V, E: Shared> Shape<Result<V, E>> for Fallible {
         returned.map(Some)
     }
 
-    fn join(fetched: Result<Option<V>, Arc<E>>) -> Result<V, E> {
+    fn join(fetched: Result<Option<V>, Arc<E>>) -> Option<Result<V, E>> {
         match fetched {
-            Ok(Some(value)) => Ok(value),
-            Ok(None) => unreachable!("a body that does not fail brings a value"),
-            Err(error) => Err(E::take(error)),
+            Ok(value) => value.map(Ok),
+            Err(error) => Some(Err(E::take(error))),
         }
     }
 }
@@ -112,8 +111,8 @@ impl<V, E: Shared> Shape<Result<Option<V>, E>> for FallibleOptional {
         returned
     }
 
-    fn join(fetched: Result<Option<V>, Arc<E>>) -> Result<Option<V>, E> {
-        fetched.map_err(E::take)
+    fn join(fetched: Result<Option<V>, Arc<E>>) -> Option<Result<Option<V>, E>> {
+        Some(fetched.map_err(E::take))
     }
 }
 

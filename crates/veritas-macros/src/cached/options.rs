@@ -12,7 +12,7 @@ use syn::{
 use super::literal;
 
 const KNOWN: &str = "`name`, `ttl`, `negative_ttl`, `stale`, `early_refresh`, `jitter`, `capacity`, `max_value`, \
-                     `version`, `key(...)`, `ignore(...)`, `tags(...)`, `in`, `dormant` and `crate`";
+                     `version`, `key(...)`, `ignore(...)`, `tags(...)`, `in`, `refresh`, `dormant` and `crate`";
 
 /// The options of `#[cached]`.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub(super) struct Options {
     pub(super) ignored: Vec<Ident>,
     pub(super) tags: Vec<LitStr>,
     pub(super) keep: Option<Expr>,
+    /// Whether refreshes run in the background.
+    pub(super) refresh: bool,
     pub(super) crate_path: Option<Path>,
 }
 
@@ -78,6 +80,7 @@ impl Options {
                 self.settings.push((option.clone(), quote!(#version)));
             }
             "dormant" => self.settings.push((option.clone(), TokenStream::new())),
+            "refresh" => self.refresh = true,
             "key" => {
                 let parts: Vec<Expr> = listed(input)?;
                 if parts.is_empty() {

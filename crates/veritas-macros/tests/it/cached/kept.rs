@@ -121,6 +121,32 @@ fn all_options(caches: &Caches, id: u8) -> Option<u32> {
     Some(run() + u32::from(id))
 }
 
+#[cached("refreshed", ttl = "10s", stale = "1m", jitter = 0, refresh, in = caches, ignore(caches, runs), crate = veritas_cache)]
+fn refreshed(caches: Arc<Caches>, runs: Arc<AtomicU32>, id: u32) -> Result<u32, String> {
+    Ok(runs.fetch_add(1, Ordering::SeqCst) + id)
+}
+
+#[cached("refreshed later", ttl = "10s", stale = "1m", jitter = 0, refresh, in = caches, ignore(caches), crate = veritas_cache)]
+async fn refreshed_later(caches: Arc<Caches>, id: u32) -> Option<u32> {
+    Some(run() + id)
+}
+
+/// Shares the name of one that may return nothing.
+#[cached("sometimes nothing", negative_ttl = "1h", crate = veritas_cache)]
+fn sometimes_nothing(_id: u8) -> Option<u32> {
+    None
+}
+
+#[cached("sometimes nothing", crate = veritas_cache)]
+fn never_nothing(_id: u8) -> u32 {
+    7
+}
+
+#[cached("sometimes nothing", crate = veritas_cache)]
+async fn never_nothing_later(_id: u8) -> Result<u32, String> {
+    Ok(7)
+}
+
 struct Holder {
     caches: Arc<Caches>,
 }
@@ -173,11 +199,17 @@ fn an_ok_is_kept_and_an_error_is_not() {
 }
 
 #[test]
-fn nothing_is_not_kept_without_a_time() {
+fn nothing_is_kept_only_when_it_has_a_time() {
     installed();
     assert_eq!(optional(true), optional(true));
     assert_eq!(runs(|| assert_eq!((optional(false), optional(false)), (None, None))), 2);
+    let (clock, caches) = caches();
+    assert_eq!(negative(&caches, true), negative(&caches, true));
+    assert_eq!(runs(|| assert_eq!((negative(&caches, false), negative(&caches, false)), (None, None))), 1);
+    clock.advance(Duration::from_secs(11));
+    assert_eq!(runs(|| assert_eq!(negative(&caches, false), None)), 1);
     assert_eq!(ready(both(2)).unwrap(), ready(both(2)).unwrap());
+    assert_eq!(runs(|| assert!(ready(both(1)).unwrap().is_none() && ready(both(1)).unwrap().is_none())), 1);
     assert_eq!(runs(|| assert!(ready(both(0)).is_err() && ready(both(0)).is_err())), 2);
 }
 
@@ -189,6 +221,22 @@ fn a_result_dies_at_its_time() {
     assert_eq!(short(&caches, 1), first);
     clock.advance(Duration::from_millis(1));
     assert_ne!(short(&caches, 1), first);
+}
+
+#[test]
+fn a_tag_kills_what_bears_it() {
+    let (_, caches) = caches();
+    let (one, two) = (tagged(&caches, 1), tagged(&caches, 2));
+    caches.invalidate_tag("tagged", "user:1");
+    assert_eq!(tagged(&caches, 2), two);
+    let again = tagged(&caches, 1);
+    assert_ne!(again, one);
+    caches.invalidate_tag("tagged", "all");
+    assert!(tagged(&caches, 1) != again && tagged(&caches, 2) != two);
+    let later = ready(tagged_later(&caches, "a".to_owned()));
+    assert_eq!(ready(tagged_later(&caches, "a".to_owned())), later);
+    caches.invalidate_tag("tagged later", "user:a");
+    assert_ne!(ready(tagged_later(&caches, "a".to_owned())), later);
 }
 
 #[test]
@@ -233,6 +281,26 @@ fn results_are_kept_where_the_function_says() {
 fn functions_of_one_given_name_share_results() {
     installed();
     assert_eq!(shared_by_two(1), ready(shared_by_two_later(1)));
+    // What one may return and the other may not is no answer for the other.
+    assert_eq!((sometimes_nothing(1), never_nothing(1), ready(never_nothing_later(1))), (None, 7, Ok(7)));
+}
+
+#[test]
+fn a_refresh_makes_nobody_wait() {
+    let (clock, caches) = caches();
+    let runs = Arc::new(AtomicU32::new(0));
+    let ask = || refreshed(Arc::clone(&caches), Arc::clone(&runs), 0).unwrap();
+    assert_eq!((ask(), ask()), (0, 0));
+    clock.advance(Duration::from_secs(11));
+    // The old one, while the body runs elsewhere.
+    assert_eq!(ask(), 0);
+    veritas_testkit::wait_for(Duration::from_secs(30), || ask() == 1);
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    // Without a runtime, one caller refreshes.
+    let later = ready(refreshed_later(Arc::clone(&caches), 1));
+    assert_eq!(ready(refreshed_later(Arc::clone(&caches), 1)), later);
+    clock.advance(Duration::from_secs(11));
+    assert_ne!(ready(refreshed_later(Arc::clone(&caches), 1)), later);
 }
 
 #[test]
