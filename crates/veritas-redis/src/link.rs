@@ -154,6 +154,9 @@ pub(crate) struct Link {
     works: mpsc::UnboundedReceiver<Work>,
     /// What waits for the connection, in order of arrival.
     waiting: VecDeque<Work>,
+    /// Whether the connection is tracked, and whether there is none.
+    tracked: bool,
+    degraded: bool,
     /// Whether calls had no answer since one last had.
     suspect: bool,
     /// When a demoted server was last left.
@@ -177,6 +180,8 @@ impl Link {
             detour,
             works,
             waiting: VecDeque::new(),
+            tracked: false,
+            degraded: true,
             suspect: false,
             left_demoted: None,
         }
@@ -184,19 +189,14 @@ impl Link {
 
     /// Attaches and serves until nobody needs the node any more.
     pub(crate) async fn run(mut self) {
-        loop {
-            let Some(connection) = self.attach().await else { break };
-            let tracked = connection.tracked;
+        while let Some(connection) = self.attach().await {
             self.up(&connection);
             let lost = self.serve(connection).await;
-            self.down(lost, tracked);
             if lost == Lost::Closed {
                 break;
             }
+            self.down(lost);
         }
-        self.fail_waiting(TierError::Unavailable);
-        self.shared.counters.recover(self.shared.clock.monotonic());
-        self.shared.coherence.count_node(false);
     }
 
     /// Opens the gate. Everything read before is stale first: the next answer comes after.
@@ -207,50 +207,73 @@ impl Link {
             tracing::info!(node = self.node.name, tracked = connection.tracked, "redis connected");
             self.shared.coherence.lose(LossReason::Connected, &self.shared.counters);
         }
-        if connection.tracked {
-            self.shared.coherence.count_tracked(true);
-        }
-        self.shared.counters.recover(self.shared.clock.monotonic());
-        self.node.with_state(|state| {
-            state.down_since = None;
-            state.trouble.clone_from(&connection.untracked);
-        });
+        self.track(connection.tracked);
+        self.degrade(false);
+        self.node.with_state(|state| state.trouble.clone_from(&connection.untracked));
         self.suspect = false;
         self.node.breaker.set(Gate::Up);
     }
 
     /// Shuts the gate, or lets calls wait for one attempt.
-    fn down(&mut self, lost: Lost, tracked: bool) {
-        if tracked {
-            self.shared.coherence.count_tracked(false);
-        }
-        self.degrade();
+    fn down(&mut self, lost: Lost) {
         let trouble = match lost {
             Lost::Disconnected => "the connection was lost",
             Lost::Silent => "calls had no answer in time",
             Lost::Demoted => "the server takes no writes",
-            Lost::Closed => return,
+            Lost::Closed => "nobody needs it",
         };
         tracing::warn!(node = self.node.name, trouble, "redis disconnected");
-        self.node.with_state(|state| state.trouble = Some(trouble.into()));
         let gate = if lost == Lost::Silent { Gate::Down } else { Gate::Connecting };
-        self.node.breaker.set(gate);
-        self.shared.coherence.lose(LossReason::Disconnected, &self.shared.counters);
+        self.shut(gate, trouble);
         if gate == Gate::Down {
             self.fail_waiting(TierError::Unavailable);
         }
     }
 
-    fn degrade(&self) {
+    fn shut(&mut self, gate: Gate, trouble: &str) {
+        self.track(false);
+        self.degrade(true);
+        self.node.with_state(|state| state.trouble = Some(trouble.into()));
+        self.node.breaker.set(gate);
+        self.shared.coherence.lose(LossReason::Disconnected, &self.shared.counters);
+    }
+
+    fn track(&mut self, tracked: bool) {
+        if self.tracked != tracked {
+            self.tracked = tracked;
+            self.shared.coherence.count_tracked(tracked);
+        }
+    }
+
+    fn degrade(&mut self, degraded: bool) {
+        if self.degraded == degraded {
+            return;
+        }
+        self.degraded = degraded;
         let now = self.shared.clock.monotonic();
-        self.shared.counters.degrade(now);
-        self.node.with_state(|state| state.down_since = Some(now));
+        if degraded {
+            self.shared.counters.degrade(now);
+        } else {
+            self.shared.counters.recover(now);
+        }
+        self.node.with_state(|state| state.down_since = degraded.then_some(now));
     }
 
     fn fail_waiting(&mut self, error: TierError) {
         for work in self.waiting.drain(..) {
             work.fail(error);
         }
+    }
+}
+
+/// However a link ends, by a panic of ours too: nobody waits for it, and nobody
+/// takes it for coherent.
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shut(Gate::Down, "its task has ended");
+        self.fail_waiting(TierError::Unavailable);
+        self.shared.counters.recover(self.shared.clock.monotonic());
+        self.shared.coherence.count_node(false);
     }
 }
 

@@ -169,7 +169,11 @@ impl Coherence {
         // A subscriber may subscribe others: the lock is not held while they run.
         let subscribers = Arc::clone(&self.subscribers.read().unwrap_or_else(PoisonError::into_inner));
         for subscriber in subscribers.iter() {
-            subscriber(invalidation);
+            // It runs in the task that reads the connection, which must outlive it.
+            let call = std::panic::AssertUnwindSafe(|| subscriber(invalidation));
+            if std::panic::catch_unwind(call).is_err() {
+                tracing::error!("a subscriber to invalidations panicked");
+            }
         }
     }
 }
@@ -231,6 +235,20 @@ mod tests {
         coherence.forget(b"a", id);
         assert_eq!(coherence.waiting.load(Ordering::Relaxed), 0);
         assert!(coherence.waiters.lock().unwrap().by_key.is_empty());
+    }
+
+    #[test]
+    fn a_subscriber_that_panics_harms_no_other() {
+        let (coherence, counters) = (Coherence::default(), Counters::default());
+        let heard = Arc::new(AtomicUsize::new(0));
+        let log = Arc::clone(&heard);
+        coherence.subscribe(Arc::new(|_| panic!("on purpose")));
+        coherence.subscribe(Arc::new(move |_| {
+            log.fetch_add(1, Ordering::Relaxed);
+        }));
+        coherence.invalidate(b"a", &counters);
+        coherence.lose(LossReason::Flushed, &counters);
+        assert_eq!(heard.load(Ordering::Relaxed), 2);
     }
 
     #[test]

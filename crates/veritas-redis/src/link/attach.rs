@@ -191,7 +191,7 @@ async fn ask_sentinel(sentinel: &Endpoint, master: &str) -> Result<(String, u16)
     address.ok_or_else(|| format!("it knows no {master:?}"))
 }
 
-pub(super) async fn plain(
+pub(crate) async fn plain(
     info: redis::ConnectionInfo,
     config: AsyncConnectionConfig,
 ) -> Result<Plain, redis::RedisError> {

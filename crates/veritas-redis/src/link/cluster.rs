@@ -37,7 +37,11 @@ use crate::{
 };
 
 /// How often a key is sent on before it is given up.
-const MAX_DETOURS: u8 = 5;
+const MAX_DETOURS: u8 = 16;
+
+/// How often it is sent on at once. While a slot changes hands, two nodes may each
+/// name the other for a moment; later detours wait 1, 2, 4 and then 8 ms.
+const PROMPT_DETOURS: u8 = 2;
 
 /// How many nodes a cluster may have: more are not connected, and their slots are served by nobody.
 const MAX_NODES: usize = 1024;
@@ -105,6 +109,8 @@ impl Table {
 pub(crate) struct Redirect {
     work: Work,
     target: Target,
+    /// Whether it has waited before it is followed.
+    rested: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +180,7 @@ pub(super) fn answer_or_redirect(
         let asking = matches!(target, Target::Ask { .. });
         let work = Work { ask, expires, reply, ticket: None, detours: detours + 1, asking };
         // A router that is gone leaves a lost connection as the answer.
-        router.send(Redirect { work, target }).ok();
+        router.send(Redirect { work, target, rested: false }).ok();
     }
 }
 
@@ -455,8 +461,20 @@ impl Router {
     }
 
     /// Sends a work where a node has sent it on to.
-    fn follow(&mut self, redirect: Redirect) {
-        let Redirect { work, target } = redirect;
+    fn follow(&mut self, mut redirect: Redirect) {
+        let detours = redirect.work.detours;
+        if detours > PROMPT_DETOURS && !redirect.rested {
+            let rest = Duration::from_millis(1 << (detours - PROMPT_DETOURS - 1).min(3));
+            let router = self.detour.clone();
+            redirect.rested = true;
+            // As many of these as there are calls: their number is bounded by the queue.
+            drop(tokio::spawn(async move {
+                tokio::time::sleep(rest).await;
+                router.send(redirect).ok();
+            }));
+            return;
+        }
+        let Redirect { work, target, .. } = redirect;
         match target {
             Target::Moved { slot, address } => {
                 let place = self.member(&address);
@@ -480,6 +498,14 @@ impl Router {
                 self.waiting.push_back(work);
             }
         }
+    }
+}
+
+/// Without a router nobody knows where keys are.
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.table.whole.breaker.set(Gate::Down);
+        self.waiting.drain(..).for_each(|work| work.fail(TierError::Unavailable));
     }
 }
 
