@@ -8,7 +8,7 @@ use veritas_cache::{Claim, HeapSize, KeyPart, Loaded};
 use super::{
     cache::{Located, TieredCache},
     lease::Lease,
-    read::{Standing, Wanted, count},
+    read::{SEAL, Standing, Wanted, count},
 };
 
 /// A key that is missing, and what this process may do about it.
@@ -18,6 +18,8 @@ struct Missing<C> {
     /// The right to keep a value in the process; `None` when another load of it is under way here.
     claim: Option<C>,
     lease: Option<Lease>,
+    /// What stands in its place in Redis and is dead.
+    dead: Option<[u8; SEAL]>,
 }
 
 impl<V> TieredCache<V>
@@ -54,7 +56,9 @@ where
         for index in (0..keys.len()).filter(|index| results[*index].is_none()) {
             let located = self.locate(&keys[index]);
             match self.local.claim(&located.key) {
-                Some(claim) => missing.push(Missing { index, located, claim: Some(claim), lease: None }),
+                Some(claim) => {
+                    missing.push(Missing { index, located, claim: Some(claim), lease: None, dead: None })
+                }
                 // The same key twice in one batch comes here as well.
                 None => elsewhere.push(index),
             }
@@ -75,7 +79,7 @@ where
                 Ok(values) => {
                     let each = cost / u32::try_from(missing.len()).unwrap_or(u32::MAX);
                     let mut values = values.into_iter();
-                    for Missing { index, located, claim, lease } in missing {
+                    for Missing { index, located, claim, lease, .. } in missing {
                         let value = values.next().flatten();
                         results[index] = Some(Ok(value.clone()));
                         let versions = versions.clone();
@@ -129,16 +133,18 @@ where
                 // Stale, or loaded elsewhere: the form for one key knows what to do.
                 Ok(Standing::Found(_) | Standing::Loading(_)) => elsewhere.push(missing.index),
                 Ok(Standing::Nothing) => to_lease.push(missing),
+                Ok(Standing::Dead(seal)) => {
+                    missing.dead = Some(seal);
+                    to_lease.push(missing);
+                }
                 Err(_) => left.push(missing),
             }
         }
-        let leases = self
-            .tiers
-            .lease_many(
-                &self.space,
-                &to_lease.iter().map(|missing| missing.located.wanted()).collect::<Vec<_>>(),
-            )
-            .await;
+        let leases = {
+            let wanted: Vec<_> =
+                to_lease.iter().map(|missing| (missing.located.wanted(), missing.dead)).collect();
+            self.tiers.lease_many(&self.space, &wanted).await
+        };
         for (mut missing, lease) in to_lease.into_iter().zip(leases) {
             match lease {
                 Ok(Some(lease)) => {

@@ -10,6 +10,7 @@ use super::{
     read::{Found, SEAL, Standing, Wanted, count},
     space::Space,
 };
+use crate::TierError;
 
 /// How long a waiter trusts in being woken before it looks itself: at least.
 const SHORTEST_LOOK: u64 = 20;
@@ -63,21 +64,27 @@ impl Tiers {
             }
             Ok(standing) => standing,
         };
-        let (mut waiting_since, mut seen) = (None, None);
+        let (mut waiting_since, mut seen, mut occupied) = (None, None, false);
         loop {
             match standing {
                 Standing::Found(found) if needed && found.value.is_none() => return Claim::Alone,
                 Standing::Found(found) => return Claim::Served(found),
-                Standing::Nothing => match self.lease(space, wanted).await {
-                    Ok(Some(lease)) => return Claim::Lead(lease),
-                    Ok(None) => {}
-                    Err(error) => {
-                        space.counters.failed(error);
-                        space.counters.unleased();
-                        return Claim::Alone;
-                    }
-                },
                 Standing::Loading(seal) => seen = Some(seal),
+                Standing::Nothing | Standing::Dead(_) => {
+                    let dead = if let Standing::Dead(seal) = standing { Some(seal) } else { None };
+                    let nothing = dead.is_none();
+                    match self.lease(space, wanted, dead).await {
+                        Ok(Some(lease)) => return Claim::Lead(lease),
+                        // A value or a lease that came between; not twice.
+                        Ok(None) if nothing && occupied => self.evict_stranger(space, wanted).await,
+                        Ok(None) => occupied = nothing,
+                        Err(error) => {
+                            space.counters.failed(error);
+                            space.counters.unleased();
+                            return Claim::Alone;
+                        }
+                    }
+                }
             }
             let now = self.clock.monotonic();
             let since = *waiting_since.get_or_insert_with(|| {
@@ -107,12 +114,24 @@ impl Tiers {
         }
     }
 
+    /// Removes what is neither read nor leased: a value of another type, which a
+    /// batch of reads takes for nothing there.
+    async fn evict_stranger(&self, space: &Space, wanted: Wanted<'_>) {
+        let mut read = redis::cmd("STRLEN");
+        read.arg(wanted.key);
+        if self.redis.command(read, Some(wanted.key)).await == Err(TierError::WrongType) {
+            space.counters.corrupted();
+            // Should that fail, the patience ends it.
+            self.redis.delete(wanted.key).await.ok();
+        }
+    }
+
     /// Loads in the place of a process that takes too long; of several that lost
     /// their patience one takes the lease, the others load for themselves. (A lease
     /// without an end, which only a hostile peer writes, is gone by that.)
     async fn take_over<V>(&self, space: &Space, wanted: Wanted<'_>, seen: Option<[u8; SEAL]>) -> Claim<V> {
         let Some(seal) = seen else { return Claim::Alone };
-        match self.lease_over(space, wanted, seal).await {
+        match self.lease(space, wanted, Some(seal)).await {
             Ok(Some(lease)) => Claim::Lead(lease),
             Ok(None) | Err(_) => Claim::Alone,
         }

@@ -57,10 +57,15 @@ pub(crate) struct Lease {
 }
 
 impl Tiers {
-    /// Takes the lease of a key that has no value. `None`: something stands there.
-    pub(crate) async fn lease(&self, space: &Space, wanted: Wanted<'_>) -> Result<Option<Lease>, TierError> {
-        let Some(seal) = self.mark(wanted.key, space.options.lease).await? else { return Ok(None) };
-        Ok(Some(self.held(space, wanted.key.to_vec(), seal, wanted.key.to_vec(), seal)))
+    /// Takes the lease of a key that has no value, or, with the seal of what stands
+    /// there and is dead, in its place. `None`: something else stands there.
+    pub(crate) async fn lease(
+        &self,
+        space: &Space,
+        wanted: Wanted<'_>,
+        dead: Option<[u8; SEAL]>,
+    ) -> Result<Option<Lease>, TierError> {
+        self.lease_many(space, &[(wanted, dead)]).await.pop().unwrap_or(Err(TierError::Unexpected))
     }
 
     /// Takes the lease to replace a value that ends with `seal`. `None`: another has it.
@@ -71,47 +76,30 @@ impl Tiers {
         seal: [u8; SEAL],
     ) -> Result<Option<Lease>, TierError> {
         let key = space.keys.lease(wanted.canonical);
-        let Some(own) = self.mark(&key, space.options.lease).await? else { return Ok(None) };
-        Ok(Some(self.held(space, key, own, wanted.key.to_vec(), seal)))
-    }
-
-    /// Takes the lease of a key away from whoever has it. `None`: it has changed meanwhile.
-    pub(crate) async fn lease_over(
-        &self,
-        space: &Space,
-        wanted: Wanted<'_>,
-        seal: [u8; SEAL],
-    ) -> Result<Option<Lease>, TierError> {
-        let (own, marker) = marker();
-        let life = space.options.lease.life;
-        let taken = replace(&self.redis, wanted.key, &seal, &marker, life).await?;
-        Ok(taken.then(|| self.held(space, wanted.key.to_vec(), own, wanted.key.to_vec(), own)))
+        let (own, command) = marking(&key, None, space.options.lease);
+        let taken = is_taken(&self.redis.command(command, Some(&key)).await?);
+        Ok(taken.then(|| self.held(space, key, own, wanted.key.to_vec(), seal)))
     }
 
     /// Takes the leases of several keys in one go; the answers are in their order.
     pub(crate) async fn lease_many(
         &self,
         space: &Space,
-        wanted: &[Wanted<'_>],
+        wanted: &[(Wanted<'_>, Option<[u8; SEAL]>)],
     ) -> Vec<Result<Option<Lease>, TierError>> {
-        let marked: Vec<([u8; SEAL], redis::Cmd)> =
-            wanted.iter().map(|wanted| marking(wanted.key, space.options.lease)).collect();
-        let commands = marked.iter().zip(wanted).map(|((_, command), wanted)| (command.clone(), wanted.key));
-        let answers = self.redis.commands_on_keys(commands.collect()).await;
-        marked
-            .into_iter()
-            .zip(wanted)
-            .zip(answers)
-            .map(|(((seal, _), wanted), answer)| {
-                let taken = answer? != Value::Nil;
-                Ok(taken.then(|| self.held(space, wanted.key.to_vec(), seal, wanted.key.to_vec(), seal)))
-            })
-            .collect()
-    }
-
-    async fn mark(&self, key: &[u8], options: LeaseOptions) -> Result<Option<[u8; SEAL]>, TierError> {
-        let (seal, command) = marking(key, options);
-        Ok((self.redis.command(command, Some(key)).await? != Value::Nil).then_some(seal))
+        let mut seals = Vec::with_capacity(wanted.len());
+        let mut commands = Vec::with_capacity(wanted.len());
+        for (wanted, dead) in wanted {
+            let (seal, command) = marking(wanted.key, *dead, space.options.lease);
+            seals.push(seal);
+            commands.push((command, wanted.key));
+        }
+        let answers = self.redis.commands_on_keys(commands).await;
+        let leased = wanted.iter().zip(seals).zip(answers).map(|(((wanted, _), seal), answer)| {
+            let key = || wanted.key.to_vec();
+            Ok(is_taken(&answer?).then(|| self.held(space, key(), seal, key(), seal)))
+        });
+        leased.collect()
     }
 
     fn held(
@@ -136,12 +124,24 @@ fn marker() -> ([u8; SEAL], Vec<u8>) {
     (seal, marker)
 }
 
-/// Returns a lease's seal and the command that takes it.
-fn marking(key: &[u8], options: LeaseOptions) -> ([u8; SEAL], redis::Cmd) {
+/// Returns a lease's seal and the command that takes it: where nothing stands, or
+/// where what stands ends with a seal.
+fn marking(key: &[u8], dead: Option<[u8; SEAL]>, options: LeaseOptions) -> ([u8; SEAL], redis::Cmd) {
     let (seal, marker) = marker();
-    let mut command = redis::cmd("SET");
-    command.arg(key).arg(&marker).arg("NX").arg("PX").arg(life_ms(options));
+    let command = if let Some(dead) = dead {
+        let mut command = script(REPLACE, key, &dead);
+        command.arg(&marker).arg(life_ms(options));
+        command
+    } else {
+        let mut command = redis::cmd("SET");
+        command.arg(key).arg(&marker).arg("NX").arg("PX").arg(life_ms(options));
+        command
+    };
     (seal, command)
+}
+
+fn is_taken(answer: &Value) -> bool {
+    matches!(answer, Value::Okay | Value::Int(1))
 }
 
 fn life_ms(options: LeaseOptions) -> u64 {

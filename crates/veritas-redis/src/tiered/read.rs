@@ -29,6 +29,8 @@ pub(crate) enum Standing<V> {
     Found(Found<V>),
     /// The lease of someone who loads it; its seal.
     Loading([u8; SEAL]),
+    /// A value whose time or whose versions are over; its seal.
+    Dead([u8; SEAL]),
     /// Nothing that could be believed.
     Nothing,
 }
@@ -170,12 +172,10 @@ impl Tiers {
             max_value: space.options.max_value(),
         };
         let Ok(Frame { stamp, value }) = frame::decode(bytes, expected) else { return Ok(None) };
-        if !self.is_in_force(space, &stamp, generation).await? {
-            return Ok(Some(Standing::Nothing));
-        }
+        let Some(seal) = bytes.last_chunk::<SEAL>() else { return Ok(None) };
         let now_ms = self.now_ms();
-        if now_ms >= stamp.deadline_ms {
-            return Ok(Some(Standing::Nothing));
+        if now_ms >= stamp.deadline_ms || !self.is_in_force(space, &stamp, generation).await? {
+            return Ok(Some(Standing::Dead(*seal)));
         }
         let value = match value {
             None => None,
@@ -184,7 +184,6 @@ impl Tiers {
                 Err(_) => return Ok(None),
             },
         };
-        let Some(seal) = bytes.last_chunk::<SEAL>() else { return Ok(None) };
         // A frame that claims to live longer than it was made for is believed no longer than that.
         let whole = stamp.deadline_ms.saturating_sub(stamp.stored_at_ms);
         let left = stamp.deadline_ms.saturating_sub(now_ms).min(whole);

@@ -115,9 +115,13 @@ impl KnownVersions {
                 }
                 Err(error) => return Err(error),
             };
+            let life = tag.map(|_| TAG_LIFE);
             let version = match version {
                 Some(version) => version,
-                None => create(redis, key, tag.map(|_| TAG_LIFE)).await?,
+                None => match create(redis, key, life).await {
+                    Err(TierError::Unexpected) => create(redis, key, life).await?,
+                    created => created?,
+                },
             };
             read.insert(*tag, version);
         }
@@ -196,7 +200,13 @@ async fn create(redis: &RedisTier, key: &[u8], life: Option<Duration>) -> Result
         return Ok(version);
     }
     let answer = redis.get_many(&[key]).await.pop().ok_or(TierError::Unexpected)?;
-    answer?.as_deref().and_then(version_of).ok_or(TierError::Unexpected)
+    if let Some(version) = answer?.as_deref().and_then(version_of) {
+        return Ok(version);
+    }
+    // Not ours, or of another type, which a batch of reads takes for nothing there.
+    // Whoever makes one next makes it anew, and what was stored meanwhile is dead.
+    remove(redis, key).await?;
+    Err(TierError::Unexpected)
 }
 
 async fn remove(redis: &RedisTier, key: &[u8]) -> Result<(), TierError> {

@@ -243,6 +243,18 @@ fn a_cleared_namespace_is_empty_everywhere_and_others_are_not() {
     assert!((0..50).all(|key| other.texts("u").get_blocking(&key).is_some()));
     assert_eq!(one.texts("t").set_blocking(&1, "new".into()), Ok(()));
     wait_for(LONG, || other.texts("t").get_blocking(&1).as_deref() == Some("new"));
+    // What is dead in Redis does not stand in the way of a load, one by one or many at once.
+    assert_eq!(one.texts("t").get_or_load_blocking(&2, || load("loaded")).unwrap(), "loaded");
+    let many = one.texts("t").get_or_load_many_blocking(&[3, 4], |missing| {
+        Ok::<_, std::io::Error>(missing.iter().map(|key| Some(key.to_string())).collect())
+    });
+    assert!(many.iter().all(Result::is_ok));
+    let third = Node::new(&redis.url()).texts("t");
+    assert_eq!(
+        [2, 3, 4].map(|key| third.get_blocking(&key)),
+        ["loaded", "3", "4"].map(|v| Some(v.to_owned()))
+    );
+    assert_eq!(one.counts("t").lease_waits, 0);
 }
 
 #[test]
