@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value,
+    AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value,
     aio::{ConnectionLike as _, MultiplexedConnection},
     cmd,
 };
 use tokio::time::{Instant, timeout_at};
 use veritas_cache::server::NotRead;
 
-use crate::options::Endpoint;
+use crate::{link::attach, options::Endpoint};
 
 /// What a wrong user name and a wrong password are called: the server does not tell them apart.
 pub(super) const WRONG_PASSWORD: &str = "the log-in failed: wrong user or password";
@@ -30,12 +30,7 @@ impl Dialogue {
         let plain =
             RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
         let info = endpoint.info.clone().set_redis_settings(plain);
-        let connect = async {
-            let client = Client::open(info)?;
-            // Our own deadline holds for all of it; the library's would cut it short.
-            let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-            client.get_multiplexed_async_connection_with_config(&config).await
-        };
+        let connect = attach::plain(info, AsyncConnectionConfig::new());
         let connection = match timeout_at(deadline, connect).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(unreachable(&error)),
