@@ -1,11 +1,14 @@
 //! Miss-ratio curves: what share of look-ups misses at every size.
 
-mod error;
+mod advice;
 mod estimator;
+mod hull;
 
 use veritas_model::Bytes;
 
+pub use advice::{SizeAdvice, advise_size};
 pub use estimator::{EstimatorOptions, MissRatioEstimator};
+pub use hull::{Demand, divide};
 
 /// A point of a curve.
 #[derive(Debug, Clone, Copy, PartialEq)]

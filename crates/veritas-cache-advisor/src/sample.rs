@@ -5,6 +5,10 @@
 //! small workload with the same reuse (Waldspurger et al., "Efficient MRC
 //! construction with SHARDS", FAST 2015).
 
+mod total;
+
+pub(crate) use total::{Scale, Total};
+
 /// The share of keys that are sampled, as a threshold on 64-bit hashes.
 ///
 /// ```

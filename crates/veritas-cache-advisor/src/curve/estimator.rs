@@ -5,12 +5,9 @@ use std::time::Duration;
 use veritas_cache::{Access, AccessKind};
 use veritas_model::Bytes;
 
-use super::{
-    CurvePoint, MissRatioCurve,
-    error::{Scale, Total},
-};
+use super::{CurvePoint, MissRatioCurve};
 use crate::{
-    sample::SampleRate,
+    sample::{SampleRate, Scale, Total},
     simulate::{LANES, Lanes, Policy},
 };
 
@@ -139,6 +136,23 @@ impl MissRatioEstimator {
             self.misses[lane].count(hash, self.scales[lane]);
         }
         self.keep_within_limits();
+    }
+
+    /// Notes a write of a key that was not looked up.
+    pub fn write(&mut self, hash: u64, weight: u32, at: Duration) {
+        if self.highest.takes(hash) {
+            self.work += 1;
+            self.lanes.tell_time(at);
+            self.lanes.store(hash, weight);
+            self.keep_within_limits();
+        }
+    }
+
+    /// Notes that a key was deleted.
+    pub fn delete(&mut self, hash: u64) {
+        if self.highest.takes(hash) {
+            self.lanes.delete(hash);
+        }
     }
 
     /// Notes an access from a tap, which samples by [`threshold`](Self::threshold);
@@ -294,16 +308,31 @@ impl MissRatioEstimator {
         (self.work > self.options.head_start && share < 1.0).then(|| share.clamp(0.5, STEP))
     }
 
+    /// Samples no more than `rate` of the keys from now on, as when a tap is told to give
+    /// fewer. A rate above the present one changes nothing.
+    pub fn lower_to(&mut self, rate: SampleRate) {
+        if rate < self.highest {
+            let rates = self.rates.iter().map(|own| (*own).min(rate)).collect();
+            self.set_rates(rates);
+        }
+    }
+
     /// Lowers the rates of some sizes by a factor, and those of larger ones to no more.
     fn lower_rates(&mut self, factor: f64, falls: impl Fn(usize, &SampleRate) -> bool) {
+        let mut rates = self.rates.clone();
         let mut most = SampleRate::ALL;
-        for (size, rate) in self.rates.iter_mut().enumerate() {
+        for (size, rate) in rates.iter_mut().enumerate() {
             if falls(size, rate) {
                 *rate = SampleRate::of(rate.share() * factor);
             }
             *rate = (*rate).min(most);
             most = *rate;
         }
+        self.set_rates(rates);
+    }
+
+    fn set_rates(&mut self, rates: Vec<SampleRate>) {
+        self.rates = rates;
         self.scales = self.rates.iter().map(|rate| Scale::at(rate.share())).collect();
         self.highest = self.rates.first().copied().unwrap_or(SampleRate::ALL);
         self.lanes.lower_rates(&self.rates);

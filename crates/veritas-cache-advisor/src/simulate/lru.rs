@@ -48,6 +48,16 @@ impl Lru {
     }
 }
 
+impl Lru {
+    /// Removes `key`, and returns whether it was there.
+    pub fn delete(&mut self, key: u64) -> bool {
+        let Some((last, weight)) = self.entries.remove(&key) else { return false };
+        self.order.remove(&last);
+        self.weight -= u64::from(weight);
+        true
+    }
+}
+
 /// The exact miss-ratio curve of LRU over entries of equal weight, in one pass.
 ///
 /// Mattson's stack distances ("Evaluation techniques for storage hierarchies",

@@ -1,7 +1,7 @@
 //! The sampling error of an estimate, from how much groups of keys differ.
 
 /// How many groups the sampled keys fall into, by their hashes.
-pub(super) const GROUPS: usize = 64;
+pub(crate) const GROUPS: usize = 64;
 
 /// A total over all requests, estimated from the requests for sampled keys.
 ///
@@ -11,36 +11,36 @@ pub(super) const GROUPS: usize = 64;
 /// (1 − R) / R²; the squared deviations of random groups of keys estimate that sum
 /// (the random-group method: Wolter, "Introduction to variance estimation").
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Total {
+pub(crate) struct Total {
     groups: [f64; GROUPS],
     /// The same, each request weighted with √(1 − R) / R.
     deviations: [f64; GROUPS],
 }
 
 impl Total {
-    pub(super) const ZERO: Self = Self { groups: [0.0; GROUPS], deviations: [0.0; GROUPS] };
+    pub(crate) const ZERO: Self = Self { groups: [0.0; GROUPS], deviations: [0.0; GROUPS] };
 
     /// Counts a request for a key.
     #[inline]
-    pub(super) fn count(&mut self, hash: u64, scale: Scale) {
+    pub(crate) fn count(&mut self, hash: u64, scale: Scale) {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits of the hash")]
         let group = hash as usize % GROUPS;
         self.groups[group] += scale.count;
         self.deviations[group] += scale.deviation;
     }
 
-    pub(super) fn estimate(&self) -> f64 {
+    pub(crate) fn estimate(&self) -> f64 {
         self.groups.iter().sum()
     }
 
     /// Returns the standard error of the estimate: 0 while every key is sampled.
-    pub(super) fn standard_error(&self) -> f64 {
+    pub(crate) fn standard_error(&self) -> f64 {
         self.covariance(self).sqrt()
     }
 
     /// Returns how two estimates from the same sample vary together.
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    pub(super) fn covariance(&self, other: &Self) -> f64 {
+    pub(crate) fn covariance(&self, other: &Self) -> f64 {
         let groups = GROUPS as f64;
         let mean = |total: &Self| total.deviations.iter().sum::<f64>() / groups;
         let (own_mean, other_mean) = (mean(self), mean(other));
@@ -57,7 +57,7 @@ impl Total {
     /// sample, and its standard error: the regression estimator of survey sampling
     /// (Cochran, "Sampling techniques", chapter 7).
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    pub(super) fn corrected_by(&self, other: &Self, truth: f64) -> (f64, f64) {
+    pub(crate) fn corrected_by(&self, other: &Self, truth: f64) -> (f64, f64) {
         let (own, known) = (self.covariance(self), other.covariance(other));
         if known <= 0.0 {
             return (self.estimate(), own.sqrt());
@@ -74,15 +74,20 @@ impl Total {
 
 /// What one sampled request counts for at a rate.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     count: f64,
     deviation: f64,
 }
 
 impl Scale {
-    pub(super) const ONE: Self = Self { count: 1.0, deviation: 0.0 };
+    pub(crate) const ONE: Self = Self { count: 1.0, deviation: 0.0 };
 
-    pub(super) fn at(share: f64) -> Self {
+    /// Returns how many requests one stands for.
+    pub(crate) fn count(self) -> f64 {
+        self.count
+    }
+
+    pub(crate) fn at(share: f64) -> Self {
         Self { count: 1.0 / share, deviation: (1.0 - share).max(0.0).sqrt() / share }
     }
 }
