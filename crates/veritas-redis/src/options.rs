@@ -132,6 +132,7 @@ impl Endpoint {
         Self { info: self.info.clone().set_addr(addr) }
     }
 
+    #[cfg(feature = "tls")]
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
     }

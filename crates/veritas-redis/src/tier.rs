@@ -49,7 +49,7 @@ pub struct SetEntry<'a> {
 ///
 /// Futures of this type need no runtime, and the `_blocking` forms work anywhere:
 /// all waiting is for a thread of our own, which answers everything within the
-/// deadline. A dropped future takes nothing back: a write may still happen.
+/// deadline. A dropped future takes nothing back: a write that was begun happens.
 #[derive(Clone)]
 pub struct RedisTier {
     inner: Arc<Inner>,
@@ -283,7 +283,7 @@ impl RedisTier {
         };
         // A thread that is gone drops the work, and with it the reply: that is an answer.
         self.inner.works.send(work).ok();
-        Ok(Pending { receiver })
+        Ok(Pending { receiver, arrived: None })
     }
 }
 
@@ -291,12 +291,25 @@ impl RedisTier {
 #[derive(Debug)]
 pub(crate) struct Pending {
     receiver: oneshot::Receiver<Answers>,
+    arrived: Option<Answers>,
+}
+
+impl Pending {
+    /// Waits until the answers are there, without taking them.
+    pub(crate) async fn arrive(&mut self) {
+        if self.arrived.is_none() {
+            self.arrived = Some(Pin::new(&mut *self).await);
+        }
+    }
 }
 
 impl Future for Pending {
     type Output = Answers;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answers> {
+        if let Some(answers) = self.arrived.take() {
+            return Poll::Ready(answers);
+        }
         let receiver = Pin::new(&mut self.receiver);
         receiver.poll(context).map(|answers| answers.unwrap_or(Answers::Failed(TierError::Disconnected)))
     }

@@ -62,6 +62,7 @@ impl Link {
         let mut trips: JoinSet<Verdict> = JoinSet::new();
         let mut arrived = Vec::new();
         let mut beat = Instant::now() + heartbeat;
+        let mut beating = false;
         let mut closing = false;
         loop {
             while trips.len() < TRIPS
@@ -79,6 +80,7 @@ impl Link {
                 Some(verdict) = trips.join_next() => {
                     // A trip that panicked is our own bug: its calls are answered, the connection is not trusted.
                     let Ok(verdict) = verdict else { return Lost::Disconnected };
+                    beating &= !verdict.heartbeat;
                     if let Some(lost) = self.judge(verdict, borrowed) {
                         return lost;
                     }
@@ -96,7 +98,9 @@ impl Link {
                         return Lost::Silent;
                     }
                 }
-                () = sleep_until(beat), if !borrowed && trips.is_empty() => {
+                // Also beside a command that may take long: the others' news come over this connection.
+                () = sleep_until(beat), if !borrowed && !beating => {
+                    beating = true;
                     trips.spawn(self.trip(Vec::new(), 0).run(connection.wire.duplicate()));
                 }
             }
@@ -140,11 +144,11 @@ impl Link {
             if length > 0 && length + work.ask.len() > TRIP_LENGTH {
                 break;
             }
-            length += work.ask.len();
             let Some(work) = self.waiting.pop_front() else { break };
             if work.expires <= now {
                 work.fail(TierError::TimedOut);
             } else if !work.is_abandoned() {
+                length += work.ask.len();
                 works.push(work);
             }
         }
@@ -175,18 +179,43 @@ struct Trip {
 impl Trip {
     async fn run(mut self, mut wire: Box<dyn Wire>) -> Verdict {
         let verdict = Verdict { heartbeat: self.works.is_empty(), ..Verdict::default() };
-        let packed = Packed::pack(&self.works, self.length, self.detour.is_some());
+        let mut verdict = self.go(&mut *wire, self.detour.is_some(), verdict).await;
+        if !self.works.is_empty() {
+            // Keys that were refused together are asked for one by one: one of them
+            // may be forbidden to us, and the others have nothing to do with it.
+            let again = self.go(&mut *wire, true, Verdict::default()).await;
+            verdict = Verdict { demoted: verdict.demoted, failed: verdict.failed + again.failed, ..again };
+        }
+        verdict
+    }
+
+    /// Goes there and back once. What is left in `works` was refused together with others' keys.
+    async fn go(&mut self, wire: &mut dyn Wire, singly: bool, verdict: Verdict) -> Verdict {
+        let packed = Packed::pack(&self.works, self.length, singly);
         if packed.reads {
             add(&self.shared.counters.read_trips, 1);
         }
         let heartbeat = Instant::now() + self.shared.options.deadline;
-        let mut sent = packed.send(&mut *wire);
+        let mut sent = packed.send(wire);
         loop {
             let expiry = self.works.iter().flatten().map(|work| work.expires).min().unwrap_or(heartbeat);
             match timeout_at(expiry, &mut sent).await {
                 Ok(Ok(values)) => {
                     drop(sent);
-                    return self.settle(packed.places, values, verdict);
+                    return self.settle(packed.places, values, singly, verdict);
+                }
+                Ok(Err(error)) if error.code().is_some() => {
+                    // An application's connection may return a server's error in place of an answer.
+                    let error = TierError::of_client(&error);
+                    let reads = self.works.iter().flatten().all(|work| matches!(work.ask, Ask::Get(_)));
+                    if singly || error.is_outage() || !reads {
+                        self.works.drain(..).flatten().for_each(|work| work.fail(error));
+                    }
+                    return Verdict {
+                        outcome: Outcome::Answer,
+                        failed: u32::from(error.is_outage()),
+                        ..verdict
+                    };
                 }
                 Ok(Err(error)) => {
                     let error = TierError::of_client(&error);
@@ -211,9 +240,16 @@ impl Trip {
         }
     }
 
-    /// Gives every work its share of the answers.
-    fn settle(self, places: Vec<Place>, values: Vec<Value>, mut verdict: Verdict) -> Verdict {
+    /// Gives every work its share of the answers, but for those whose keys were refused together.
+    fn settle(
+        &mut self,
+        places: Vec<Place>,
+        values: Vec<Value>,
+        singly: bool,
+        mut verdict: Verdict,
+    ) -> Verdict {
         verdict.outcome = Outcome::Answer;
+        let works = std::mem::take(&mut self.works);
         if verdict.heartbeat {
             // What counts is whether the server is ready.
             let unready = values.into_iter().any(|value| answer(value).is_err_and(TierError::is_outage));
@@ -223,7 +259,7 @@ impl Trip {
         let mut replies = values.into_iter();
         let mut shared = Vec::new().into_iter();
         let mut refused = None;
-        for (work, place) in self.works.into_iter().zip(places) {
+        for (work, place) in works.into_iter().zip(places) {
             let answers = match place {
                 Place::Shared { first, length } => {
                     if first {
@@ -235,6 +271,10 @@ impl Trip {
                         }
                     }
                     match refused {
+                        Some(error) if !singly && !error.is_outage() => {
+                            self.works.extend(work.map(Some));
+                            continue;
+                        }
                         Some(error) => Answers::Failed(error),
                         // The usual case keeps the memory that the values came in.
                         None if shared.len() == length => Answers::Raw(std::mem::take(&mut shared).collect()),
@@ -308,16 +348,16 @@ struct Packed {
 }
 
 impl Packed {
-    /// Makes one `MGET` of gets that follow each other, and `GET`s on a cluster, whose
-    /// nodes refuse keys of two slots in one command.
-    fn pack(works: &[Option<Work>], length: usize, cluster: bool) -> Self {
-        let mut commands = Vec::with_capacity(if cluster { length } else { works.len() });
+    /// Makes one `MGET` of gets that follow each other, or single `GET`s: on a
+    /// cluster, whose nodes refuse keys of two slots in one command.
+    fn pack(works: &[Option<Work>], length: usize, singly: bool) -> Self {
+        let mut commands = Vec::with_capacity(if singly { length } else { works.len() });
         let mut places = Vec::with_capacity(works.len());
         let mut open: Option<Cmd> = None;
         let mut reads = false;
         for work in works.iter().flatten() {
             match &work.ask {
-                Ask::Get(keys) if !cluster => {
+                Ask::Get(keys) if !singly => {
                     reads = true;
                     places.push(Place::Shared { first: open.is_none(), length: keys.len() });
                     let mget = open.get_or_insert_with(|| {

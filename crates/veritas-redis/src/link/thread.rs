@@ -39,6 +39,8 @@ pub(crate) fn start(
                 Duty::Cluster(table, seeds) => Router::new(shared, table, seeds, works).run().await,
             }
         });
+        // A look-up of a name that hangs must not hold up the end.
+        runtime.shutdown_background();
     };
     std::thread::Builder::new().name("veritas-redis".into()).spawn(work).map_err(failed)?;
     Ok(handle)

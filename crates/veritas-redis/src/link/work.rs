@@ -235,9 +235,11 @@ impl Work {
         self.reply.send(answers);
     }
 
-    /// Returns whether nobody waits for the answer any more.
+    /// Returns whether it reads and nobody waits for the answer any more. What
+    /// writes or removes is carried out all the same.
     pub(crate) fn is_abandoned(&self) -> bool {
-        matches!(&self.reply.0, Some(To::Caller(caller)) if caller.is_closed())
+        matches!(self.ask, Ask::Get(_))
+            && matches!(&self.reply.0, Some(To::Caller(caller)) if caller.is_closed())
     }
 }
 

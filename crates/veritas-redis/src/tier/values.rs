@@ -197,6 +197,12 @@ impl RedisTier {
                 }
                 at = end;
             }
+            if at == length
+                && let Some((_, _, last)) = pending.back_mut()
+            {
+                // Nothing is left to be sent: one waking is enough for all that is on its way.
+                last.arrive().await;
+            }
             let Some((start, end, answers)) = pending.pop_front() else { break };
             match answers.await {
                 Answers::Raw(values) => {
@@ -212,7 +218,9 @@ impl RedisTier {
                     }
                 }
                 Answers::Failed(error) => {
-                    failed = failed.or(Some(error));
+                    // What concerns the server concerns the rest as well.
+                    failed =
+                        failed.or((error.is_outage() || error == TierError::Unavailable).then_some(error));
                     (start..end).for_each(|index| take(index, Err(error)));
                 }
             }

@@ -69,7 +69,10 @@ fn every_key_has_its_own_outcome() {
     ]);
     assert_eq!(outcomes, [Ok(()), Err(TierError::Forbidden), Ok(())]);
     assert_eq!(tier.get_blocking(b"veritas:other"), Err(TierError::Forbidden));
-    assert_eq!(tier.counters().errors, 2);
+    // The server refuses all keys of an MGET for the sake of one.
+    let read = tier.get_many_blocking(&["veritas:allowed1", "veritas:other", "veritas:allowed3"]);
+    assert_eq!(read, [Ok(Some(b"a".to_vec())), Err(TierError::Forbidden), Ok(None)]);
+    assert_eq!(tier.counters().errors, 3);
 }
 
 #[test]
@@ -192,4 +195,46 @@ fn scanning_sees_every_key_below_its_prefix_and_no_other() {
     assert_eq!(usages[1], Ok(None));
     assert_eq!(runtime.block_on(tier.increment(b"veritas:n", Some(LONG))), Ok(1));
     assert_eq!(runtime.block_on(tier.increment(b"veritas:n", None)), Ok(2));
+}
+
+#[test]
+fn a_write_whose_caller_gave_up_happens_and_holds_nobody_up() {
+    let redis = Redis::start();
+    let tier = connected(options(&redis.url()));
+    for number in 0..2_000 {
+        let key = format!("veritas:{number}");
+        let nobody = std::task::Waker::noop();
+        let mut context = std::task::Context::from_waker(nobody);
+        let mut set = Box::pin(tier.set(entry(&key, "v")));
+        // Polled once, so that it is begun, and dropped.
+        let begun = set.as_mut().poll(&mut context);
+        drop(set);
+        let mut get = Box::pin(tier.get(key.as_bytes()));
+        let abandoned = get.as_mut().poll(&mut context);
+        drop((begun, get, abandoned));
+    }
+    assert_eq!(tier.get_blocking(b"veritas:x"), Ok(None));
+    wait_for(LONG, || redis.cli(&["DBSIZE"]) == "2000\n");
+}
+
+#[test]
+fn a_forbidden_key_spoils_no_other_caller_s_keys() {
+    let redis = Redis::start();
+    redis.cli(&["ACL", "SETUSER", "app", "on", ">pass", "~veritas:allowed*", "&*", "+@all"]);
+    redis.cli(&["SET", "veritas:allowed", "v"]);
+    let tier = connected(options(&format!("{}?user=app&pass=pass", redis.url())));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let outcomes = runtime.block_on(async {
+        let mut gets = tokio::task::JoinSet::new();
+        for number in 0..200 {
+            let tier = tier.clone();
+            let key: &[u8] = if number % 2 == 0 { b"veritas:allowed" } else { b"veritas:other" };
+            gets.spawn(async move { (number % 2 == 0, tier.get(key).await) });
+        }
+        gets.join_all().await
+    });
+    for (allowed, outcome) in outcomes {
+        let expected = if allowed { Ok(Some(b"v".to_vec())) } else { Err(TierError::Forbidden) };
+        assert_eq!(outcome, expected);
+    }
 }

@@ -7,6 +7,7 @@ mod faults;
 mod hostile;
 mod lease;
 mod link;
+mod memory;
 mod nodes;
 mod outages;
 mod scene;
