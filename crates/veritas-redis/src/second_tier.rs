@@ -68,7 +68,7 @@ impl SecondTier for RedisSecondTier {
             let reading = Arc::clone(&self.reading);
             let handle = tiers.redis.thread().clone();
             drop(handle.spawn(async move {
-                if let Ok(memory) = memory::measure(&tiers).await {
+                if let Ok(memory) = memory::measure(&tiers, memory::SCAN_TIME).await {
                     let at = tiers.clock.monotonic();
                     *reading.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, memory));
                 }

@@ -43,10 +43,11 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, PoisonError, RwLock, Weak},
+    time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use veritas_cache::{Caches, HeapSize};
+use veritas_cache::{Caches, HeapSize, TierMemory};
 use veritas_model::Clock;
 
 pub use self::cache::TieredCache;
@@ -55,9 +56,11 @@ pub use self::store::StoreError;
 use self::{pending::Pending, server_time::ServerTime};
 pub(crate) use self::{space::Space, versions::random};
 use crate::{
-    Invalidation, RedisTier,
+    Invalidation, RedisTier, TierError,
     key::{self, Place},
+    memory,
     second_tier::RedisSecondTier,
+    wait::block_on,
 };
 
 /// The caches of a process over Redis.
@@ -131,6 +134,27 @@ impl TieredCaches {
     /// Returns the raw tier.
     pub fn redis(&self) -> &RedisTier {
         &self.tiers.redis
+    }
+
+    /// Measures now what the namespaces take in Redis. `scan_time` is how long keys may be
+    /// counted: one that is over before all are seen makes the counts an estimate, with
+    /// its error in the bound. (What [`SecondTier`](veritas_cache::SecondTier) tells
+    /// comes from the last reading of 35 ms of counting.)
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer, or the access control list forbids `SCAN` or `DBSIZE`.
+    pub async fn measure_memory(&self, scan_time: Duration) -> Result<TierMemory, TierError> {
+        memory::measure(&self.tiers, scan_time).await
+    }
+
+    /// [`Self::measure_memory`] for callers outside of futures.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::measure_memory`].
+    pub fn measure_memory_blocking(&self, scan_time: Duration) -> Result<TierMemory, TierError> {
+        block_on(self.measure_memory(scan_time))
     }
 
     /// Returns how many deletes and invalidations could not be sent and wait to be

@@ -14,6 +14,9 @@ const BEYOND_DEVIATION: f64 = 20.0;
 /// How far the total may be off: buffers and scripts that count as data.
 const TOTAL_DEVIATION: f64 = 64.0 * 1024.0;
 
+/// What no model covers, as a share of the figure: rounding by the allocator, other data.
+const UNMODELLED: f64 = 0.005;
+
 /// 95 % of a normal distribution lie within as many standard deviations.
 const NORMAL_95: f64 = 1.96;
 
@@ -87,7 +90,7 @@ pub(super) fn reconcile(strata: &[Stratum], total: Option<Total>) -> Vec<Figure>
                 + of_counts;
             let bytes = (before + weight * covariance * residual / sum_variance).max(0.0);
             let left = (variance - weight * covariance.powi(2) / sum_variance).max(0.0);
-            Figure { bytes, error_bound: NORMAL_95 * left.sqrt() }
+            Figure { bytes, error_bound: NORMAL_95 * left.sqrt() + UNMODELLED * bytes }
         })
         .collect()
 }
