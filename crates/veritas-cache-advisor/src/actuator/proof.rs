@@ -7,6 +7,11 @@
 //! joined to it (the distances to the ends are added in quadrature, since what the hour
 //! brings and which keys are in the sample have nothing to do with each other), and the
 //! larger p-value counts.
+//!
+//! Both say what chance may do, and nothing of where the simulation is wrong. That is
+//! added in full: by how much today, simulated, differs from today, live; and, at the
+//! upper end, the misses of keys whose past the recording does not know, which count as
+//! misses with the change too.
 
 use veritas_model::{Interval, MeasuredGain, WorkMetric};
 use veritas_statistics::{
@@ -20,6 +25,10 @@ use crate::recording::{Pair, Replayed, Tally};
 const CONFIDENCE: f64 = 0.95;
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 4_000;
+/// By how much the simulation is taken to be wrong at least, as a share of the misses.
+const LEAST_WRONG: f64 = 0.005;
+/// By how much it may be wrong where it could not be compared with the live cache.
+const UNCHECKED: f64 = 0.05;
 /// What is said when nothing can be compared: an interval nobody is confident of.
 const UNKNOWN: Interval = Interval { low: 0.0, high: 0.0, confidence: 0.0 };
 
@@ -70,8 +79,24 @@ fn over(pairs: &[(f64, f64)], seed: u64) -> Option<Gain> {
     let ratio = bootstrap::ratio_of_means_interval(pairs, CONFIDENCE, RESAMPLES, seed)?;
     let differences: Vec<f64> = pairs.iter().map(|pair| pair.0 - pair.1).collect();
     let p_value = signed_rank(&differences, Alternative::Greater).map_or(1.0, |test| test.p_value);
-    let interval = Interval { low: 1.0 - ratio.high, high: 1.0 - ratio.low, confidence: CONFIDENCE };
-    Some(Gain { share: 1.0 - after / before, interval, p_value })
+    let share = 1.0 - after / before;
+    let wider = for_few(pairs.len());
+    let interval = Interval {
+        low: share - (share - (1.0 - ratio.high)) * wider,
+        high: share + (1.0 - ratio.low - share) * wider,
+        confidence: CONFIDENCE,
+    };
+    Some(Gain { share, interval, p_value })
+}
+
+/// Returns by which factor a bootstrap interval of so few pairs is too narrow: it knows
+/// neither Student's quantile (that of the normal times about `1 + 1.21 / (n - 1)`, at 95 %)
+/// nor that a variance has a degree of freedom less (Efron and Tibshirani, "An introduction
+/// to the bootstrap", 1993, chapter 12).
+#[expect(clippy::cast_precision_loss, reason = "a few pairs")]
+fn for_few(pairs: usize) -> f64 {
+    let others = pairs.saturating_sub(1).max(1) as f64;
+    (1.0 + 1.21 / others) * (pairs as f64 / others).sqrt()
 }
 
 /// What the figures of a proof are put together from.
@@ -85,6 +110,8 @@ pub(crate) struct Measured<'a> {
     /// How many look-ups there really were while this was recorded: a sample may hold
     /// too many or too few of the hot keys, which never miss ("SHARDS-adj").
     pub(crate) look_ups: f64,
+    /// Whether the recorded hits and misses came about under today's settings.
+    pub(crate) live_is_today: bool,
     /// Whether what is served stays as fresh as it may be.
     pub(crate) fresh: bool,
     pub(crate) method: String,
@@ -101,6 +128,25 @@ fn seconds(tally: &Tally) -> f64 {
 }
 
 impl Measured<'_> {
+    /// Widens an interval of chance by what the simulation may be wrong.
+    #[expect(clippy::cast_precision_loss, reason = "counts of look-ups stay below 2^53")]
+    fn with_model_error(&self, gain: Gain) -> Gain {
+        let simulated = self.replayed.total.before.misses.max(1) as f64;
+        let wrong = if self.live_is_today {
+            (self.replayed.live_misses as f64 / simulated - 1.0).abs()
+        } else {
+            UNCHECKED
+        };
+        let wrong = wrong.max(LEAST_WRONG) * (1.0 - gain.share).max(0.0);
+        let unknown = (self.replayed.first_misses + self.replayed.unknown_past) as f64 / simulated;
+        let interval = Interval {
+            low: gain.interval.low - wrong,
+            high: (gain.interval.high + wrong + unknown).min(1.0),
+            ..gain.interval
+        };
+        Gain { interval, ..gain }
+    }
+
     /// Puts the gain together. A gain in misses that is paid for with time is judged by
     /// the time.
     pub(crate) fn gain(self) -> MeasuredGain {
@@ -116,7 +162,7 @@ impl Measured<'_> {
             WorkMetric::Misses | WorkMetric::VmSteps => (misses, by_misses),
         };
         let nothing = Gain { share: 0.0, interval: UNKNOWN, p_value: 1.0 };
-        let verdict = verdict.unwrap_or(nothing);
+        let verdict = verdict.map_or(nothing, |verdict| self.with_model_error(verdict));
         let (before, after) = (&self.replayed.total.before, &self.replayed.total.after);
         MeasuredGain {
             metric,
@@ -163,7 +209,8 @@ mod tests {
             groups: groups.to_vec(),
             total,
             unknown_past: 0,
-            live_misses: 0,
+            first_misses: 0,
+            live_misses: total.before.misses,
             stores: (0, 0),
         }
     }
@@ -174,6 +221,7 @@ mod tests {
             is_sampled,
             metric: WorkMetric::Misses,
             look_ups: 4_000.0,
+            live_is_today: true,
             fresh: true,
             method: String::new(),
             seed: 1,
@@ -210,6 +258,19 @@ mod tests {
         assert!(sampled.gain_interval.low < whole.gain_interval.low - 0.05, "{sampled:?}");
         assert!(sampled.gain_interval.high > whole.gain_interval.high + 0.05, "{sampled:?}");
         assert!(sampled.p_value >= whole.p_value);
+    }
+
+    #[test]
+    fn where_the_simulation_is_wrong_the_interval_is_wider() {
+        let windows: Vec<Pair> = (0..20).map(|window| pair(40 + window % 3, 10 + window % 2)).collect();
+        let right = measured(&replayed(&windows, &[]), false).gain_interval;
+        let mut off = replayed(&windows, &[]);
+        off.live_misses = off.live_misses * 11 / 10;
+        off.first_misses = 41;
+        let wrong = measured(&off, false).gain_interval;
+        // A tenth of the quarter of the misses that is left; and a twentieth is not known.
+        assert!((0.02..0.03).contains(&(right.low - wrong.low)), "{right:?} {wrong:?}");
+        assert!((0.07..0.08).contains(&(wrong.high - right.high)), "{right:?} {wrong:?}");
     }
 
     #[test]

@@ -147,8 +147,11 @@ pub(crate) struct Replayed {
     pub(crate) groups: Vec<Pair>,
     /// All of it.
     pub(crate) total: Pair,
-    /// Look-ups whose key's past is not known.
+    /// Look-ups whose key's past is not known, and that hit on the live cache.
     pub(crate) unknown_past: u64,
+    /// Look-ups whose key's past is not known, and that missed: in a larger cache some of
+    /// them might have hit.
+    pub(crate) first_misses: u64,
     /// Of the measured look-ups, those that missed on the live cache.
     pub(crate) live_misses: u64,
     /// Stores seen, and those of them whose value's digest is known.
@@ -177,8 +180,9 @@ impl Replayed {
         for pair in self.windows.iter_mut().chain(&mut self.groups).chain([&mut self.total]) {
             *pair = pair.times(count);
         }
-        self.unknown_past = self.unknown_past.saturating_mul(count);
-        self.live_misses = self.live_misses.saturating_mul(count);
+        for figure in [&mut self.unknown_past, &mut self.first_misses, &mut self.live_misses] {
+            *figure = figure.saturating_mul(count);
+        }
         self
     }
 
@@ -190,6 +194,7 @@ impl Replayed {
         self.groups.extend(other.groups);
         self.total.and(&other.total);
         self.unknown_past += other.unknown_past;
+        self.first_misses += other.first_misses;
         self.live_misses += other.live_misses;
         self.stores = (self.stores.0 + other.stores.0, self.stores.1 + other.stores.1);
         self
@@ -221,6 +226,7 @@ pub(crate) fn replay(
         groups: vec![Pair::default(); usize::try_from(Replayed::GROUPS).unwrap_or(1)],
         total: Pair::default(),
         unknown_past: 0,
+        first_misses: 0,
         live_misses: 0,
         stores: (0, 0),
     };
@@ -249,6 +255,7 @@ pub(crate) fn replay(
                 pair.after.add(answers[1], costs.of(&change.after, answers[1], fact));
                 replayed.live_misses += u64::from(live_miss);
                 replayed.unknown_past += u64::from(is_first && !live_miss);
+                replayed.first_misses += u64::from(is_first && live_miss);
                 // Not the hash that the sample was taken by.
                 let group = usize::try_from(sampling_hash(key) % Replayed::GROUPS).unwrap_or(0);
                 for part in [&mut replayed.windows[window], &mut replayed.groups[group], &mut replayed.total]

@@ -1,0 +1,133 @@
+//! Findings: what is found, and what is not.
+
+use std::time::Duration;
+
+use veritas_cache::NamespaceOptions;
+use veritas_cache_advisor::AdvisorOptions;
+use veritas_model::{Bytes, FindingKind};
+
+use crate::application::{Application, KIB, MIB, Value, options};
+
+fn kinds(application: &Application) -> Vec<FindingKind> {
+    application.advice.findings.iter().map(|finding| finding.kind).collect()
+}
+
+fn forever() -> NamespaceOptions {
+    NamespaceOptions { ttl: Some(Duration::from_hours(10)), ..NamespaceOptions::default() }
+}
+
+#[test]
+fn a_cache_that_is_as_it_should_be_gives_no_finding() {
+    let mut application = Application::new(8 * MIB, 11, options());
+    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(4 * MIB)), ..forever() }, 2_500, 0.6);
+    application.run(Duration::from_mins(5));
+    assert_eq!(kinds(&application), []);
+    assert_eq!(application.advice.proposals, []);
+    let readings = application.advisor.readings();
+    assert_eq!(readings.len(), 1);
+    assert!(readings[0].miss_ratio_curve.points.len() > 8);
+    assert!(readings[0].net.is_some_and(|net| net.net > 0.0));
+}
+
+#[test]
+fn little_was_observed_and_nothing_is_said() {
+    let mut application = Application::new(8 * MIB, 12, options());
+    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(128 * KIB)), ..forever() }, 5_000, 0.6);
+    application.run(Duration::from_secs(10));
+    assert_eq!(kinds(&application), []);
+    let reasons = &application.advisor.readings()[0].reasons;
+    assert!(reasons[0].contains("1000 in 30 s are needed"), "{reasons:?}");
+}
+
+#[test]
+fn a_hot_key_is_found_by_its_share() {
+    let mut application = Application::new(8 * MIB, 13, options());
+    application.open("users", forever(), 1_000, 1.2);
+    application.run(Duration::from_mins(2));
+    let found: Vec<_> =
+        application.advice.findings.iter().filter(|finding| finding.kind == FindingKind::HotKey).collect();
+    assert!(!found.is_empty() && found.len() <= 3, "{found:?}");
+    let hottest = application.namespaces[0].zipf.probability(0);
+    let share = found[0].evidence.iter().find(|one| one.name == "key_share_of_look_ups").unwrap().value;
+    assert!((share - hottest).abs() < 0.02, "{share} instead of {hottest}");
+    // Nobody asked what the key says.
+    assert_eq!(application.advisor.readings()[0].hot_keys[0].key, None);
+}
+
+#[test]
+fn a_big_value_is_found() {
+    let mut application = Application::new(8 * MIB, 14, options());
+    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(2 * MIB)), ..forever() }, 100, 0.6);
+    let big = Value { bytes: vec![0; 300_000].into(), version: 1 };
+    application.run(Duration::from_secs(20));
+    assert!(application.namespaces[0].cache.set(&"big", big));
+    application.run(Duration::from_secs(40));
+    let finding = application.advice.findings.iter().find(|finding| finding.kind == FindingKind::BigKey).unwrap();
+    let bytes = finding.evidence.iter().find(|one| one.name == "key_bytes").unwrap().value;
+    assert!((300_000.0..301_000.0).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn a_namespace_that_nobody_reads_is_found() {
+    let mut application = Application::new(8 * MIB, 15, options());
+    application.open("users", forever(), 100, 0.6);
+    let sink = application.caches.namespace::<u64>("sink");
+    for minute in 0..60_u64 {
+        (0..100).for_each(|key| assert!(sink.set(&(minute * 100 + key), key)));
+        application.run(Duration::from_secs(1));
+    }
+    let finding = application.advice.findings.iter().find(|finding| finding.subject.name() == "sink").unwrap();
+    assert_eq!(finding.kind, FindingKind::CacheNetLoss);
+    assert!(finding.recommendation.contains("Nobody reads"), "{}", finding.recommendation);
+}
+
+#[test]
+fn values_that_change_sooner_than_they_die_are_found_stale() {
+    let mut application = Application::new(8 * MIB, 16, options());
+    let ttl = NamespaceOptions { ttl: Some(Duration::from_mins(1)), ..forever() };
+    application.open("prices", ttl, 200, 0.6).changes_after = Some(Duration::from_secs(45));
+    application.run(Duration::from_mins(8));
+    let finding = application.advice.findings.iter().find(|finding| finding.kind == FindingKind::CacheTtl).unwrap();
+    assert!(finding.recommendation.contains("are answered with an old value"), "{}", finding.recommendation);
+    let proposed: Vec<_> = application.advice.proposals.iter().map(|proposal| proposal.kind).collect();
+    assert!(!proposed.contains(&veritas_model::ChangeKind::CacheTtl), "how fresh is fresh is not ours to say");
+}
+
+#[test]
+fn findings_and_proposals_keep_their_identity() {
+    let mut application = Application::new(32 * MIB, 17, options());
+    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(512 * KIB)), ..forever() }, 6_000, 0.8);
+    application.run(Duration::from_mins(3));
+    let identities = |application: &Application| {
+        let findings: Vec<_> = application.advice.findings.iter().map(|finding| finding.id.clone()).collect();
+        let proposals: Vec<_> = application.advice.proposals.iter().map(|proposal| proposal.id.clone()).collect();
+        (findings, proposals)
+    };
+    let first = identities(&application);
+    assert_eq!((first.0.len(), first.1.len()), (1, 1));
+    for _ in 0..20 {
+        application.run(Duration::from_secs(30));
+        assert_eq!(identities(&application), first);
+    }
+}
+
+#[test]
+fn namespaces_beyond_the_bound_are_left_out_and_counted() {
+    let bound = AdvisorOptions { namespaces: 3, ..options() };
+    let mut application = Application::new(8 * MIB, 18, bound);
+    for number in 0..8_u64 {
+        application.open(&format!("n{number}"), forever(), 100, 0.6).weight = 1 + number * 4;
+    }
+    application.run(Duration::from_mins(1));
+    let counters = application.advisor.counters();
+    assert_eq!((counters.namespaces, counters.left_out), (3, 5));
+    let mut names: Vec<String> = application.advisor.readings().into_iter().map(|one| one.name).collect();
+    names.sort();
+    assert_eq!(names, ["n5", "n6", "n7"]);
+    // Who becomes the most active takes the place of the least active.
+    application.namespaces[0].weight = 500;
+    application.run(Duration::from_mins(1));
+    let names: Vec<String> = application.advisor.readings().into_iter().map(|one| one.name).collect();
+    assert!(names.contains(&"n0".to_owned()), "{names:?}");
+    assert!(application.advisor.counters().given_up > 0);
+}
