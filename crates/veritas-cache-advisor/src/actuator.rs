@@ -257,7 +257,9 @@ impl Actuator for CacheActuator {
         };
         let method = method(&plan, &subjects, &replayed, &span);
         let seed = stable_hash(proposal.id.as_str().as_bytes());
-        Ok(Measured { replayed: &replayed, is_sampled, metric, look_ups, fresh, method, seed }.gain())
+        let live_is_today = subjects.iter().all(|subject| subject.kept.settings_since_ms <= span.from_ms);
+        let replayed = &replayed;
+        Ok(Measured { replayed, is_sampled, metric, look_ups, live_is_today, fresh, method, seed }.gain())
     }
 
     fn apply(&self, proven: &Proven) -> Result<(), ActuatorError> {
