@@ -217,8 +217,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     #[inline]
     fn key_ref<'a>(&self, encoded: &'a KeyEncoder) -> KeyRef<'a> {
-        let bytes = encoded.as_bytes();
-        KeyRef { hash: self.store.hasher.hash(bytes), bytes }
+        KeyRef::of(encoded, &self.store.hasher)
     }
 
     /// Looks a key up and counts the look-up.
@@ -262,6 +261,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     }
 
     /// Counts a look-up that missed.
+    #[inline(never)]
     fn missed(&self, key: &KeyRef<'_>, now: Now) -> Option<V> {
         let namespace = self.namespace();
         namespace.counters.count(Event::Miss);
@@ -279,10 +279,15 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         if threshold != 0 {
             let hash = self.sampling_hash(key);
             if hash <= threshold {
-                let namespace = self.namespace().id;
-                self.shared.ring.write(&Access { namespace, key: hash, kind: kind(), at_ms: now.millis() });
+                self.show(hash, now, kind());
             }
         }
+    }
+
+    #[inline(never)]
+    fn show(&self, key: u64, now: Now, kind: AccessKind) {
+        let namespace = self.namespace().id;
+        self.shared.ring.write(&Access { namespace, key, kind, at_ms: now.millis() });
     }
 
     #[inline]

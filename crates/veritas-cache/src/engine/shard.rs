@@ -277,7 +277,7 @@ mod tests {
 
     fn key(hasher: &KeyHasher, id: u64) -> TableKey {
         let bytes = id.to_be_bytes();
-        KeyRef { hash: hasher.hash(&bytes), bytes: &bytes }.to_table()
+        KeyRef::new(hasher.hash(&bytes), &bytes).to_table()
     }
 
     #[test]

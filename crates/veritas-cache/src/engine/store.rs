@@ -311,7 +311,7 @@ impl<V: Clone + Send + Sync + 'static> Any for Store<V> {
     }
 
     fn key_ref<'a>(&self, encoded: &'a [u8]) -> KeyRef<'a> {
-        KeyRef { hash: self.hasher.hash(encoded), bytes: encoded }
+        KeyRef::new(self.hasher.hash(encoded), encoded)
     }
 
     fn invalidate(&self, encoded: &[u8], now: Now) -> (bool, Option<Box<dyn any::Any + Send>>) {

@@ -196,7 +196,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     fn start(&self, ticket: Ticket<Landed<V>>, before: Now) -> Option<Lead<Landed<V>>> {
         let lead = ticket.start(self.began())?;
         let key = lead.key();
-        let renewed = self.is_renewed(&KeyRef { hash: key.hash, bytes: key.bytes }, before);
+        let renewed = self.is_renewed(&KeyRef::new(key.hash, key.bytes), before);
         (!renewed).then_some(lead)
     }
 }

@@ -211,7 +211,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         loaded: Loaded<V>,
     ) -> (Option<V>, bool) {
         let (hash, bytes) = (lead.key().hash, Arc::clone(lead.bytes()));
-        let key = KeyRef { hash, bytes: &bytes };
+        let key = KeyRef::new(hash, &bytes);
         let tags = Stamp::new(lead.began().tags, &loaded.tags);
         let keep = self.keep(&key, &loaded, took, tags.clone(), lead.began());
         let landed = Landed { value: loaded.value, tags };
