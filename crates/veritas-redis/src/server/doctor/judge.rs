@@ -146,10 +146,11 @@ pub(super) fn kind(
         _ => {}
     }
     if info.is_some_and(|info| info.text("role") == Some("slave")) {
-        checks.push(wrong(
-            "it is a replica, which takes no writes",
-            "name the primary, or the sentinels that know it",
-        ));
+        // To look at, that is right; what writes is told below.
+        checks.push(
+            Check::new("kind", Verdict::Note, "it is a replica, which takes no writes")
+                .hint("to cache in it, name the primary or the sentinels that know it"),
+        );
     }
     if info.is_some_and(|info| info.text("loading") == Some("1")) {
         checks.push(wrong("it is reading its file and does not serve yet", "wait until it has"));
@@ -259,8 +260,11 @@ pub(super) fn tier(trials: &[Trial], replies: &Result<Vec<Value>, NotRead>) -> C
     let missing = refused(trials, replies);
     if !missing.is_empty() {
         let rights: Vec<String> = missing.iter().map(|right| format!("+{right}")).collect();
-        return Check::new("second tier", Verdict::Wrong, format!("may not: {}", missing.join(", ")))
-            .hint(format!("to cache in this server, grant {}, and its keys: ~PREFIX:*", rights.join(" ")));
+        let hint = format!("to cache in this server, grant {}, and our keys: ~PREFIX:*", rights.join(" "));
+        // A user who may neither read nor write our keys was made to look only.
+        let only_looks = ["get", "set"].iter().all(|right| missing.contains(right));
+        let verdict = if only_looks { Verdict::Note } else { Verdict::Wrong };
+        return Check::new("second tier", verdict, format!("may not: {}", missing.join(", "))).hint(hint);
     }
     // The right is there and the server still refuses: its state, not its rules.
     let refusing = replies.iter().find_map(|reply| match reply {

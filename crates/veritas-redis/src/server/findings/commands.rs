@@ -163,8 +163,8 @@ fn detail(name: &str, spent: Option<Spent>, slow: &[SlowEntry]) -> String {
     if let Some(longest) = slow.iter().max_by_key(|entry| entry.took) {
         let on = longest.pattern.as_ref().map(|pattern| format!(" on {pattern}")).unwrap_or_default();
         parts.push(format!(
-            "the slow log has {} of the last hour, the longest {}{on}",
-            slow.len(),
+            "the slow log holds {} of {name} from the last hour, the longest {}{on}",
+            if slow.len() == 1 { "one call".to_owned() } else { format!("{} calls", slow.len()) },
             millis(longest.took)
         ));
     }
