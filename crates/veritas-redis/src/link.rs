@@ -10,9 +10,10 @@
 //! whose caller has given up keeps its place in that order until its reply comes or the
 //! connection is dropped, so a late reply answers nobody, never the wrong one.
 
-pub(crate) mod attach;
+mod attach;
 pub(crate) mod cluster;
-pub(crate) mod serve;
+mod pack;
+mod serve;
 pub(crate) mod slots;
 pub(crate) mod thread;
 pub(crate) mod work;

@@ -7,6 +7,10 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion}
 use crate::error::RedisError;
 
 /// How a tier reaches its servers and how long it waits for them.
+///
+/// The user that the addresses name needs `+get +mget +set +psetex +unlink` on keys
+/// below the prefix, `+eval` for leases, `+client` to be told of changes, and
+/// what else is asked of the tier (`+scan`, `+memory`, `+info`, …); on a cluster `+cluster|slots +asking`.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
     /// Which servers.

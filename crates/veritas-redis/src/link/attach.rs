@@ -222,7 +222,8 @@ async fn connect(
     let closed = Arc::new(Notify::new());
     let (mut wire, speaks_resp3) = match plain(endpoint.info.clone(), listening(shared, &closed)).await {
         Ok(connection) => (connection, true),
-        Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
+        // An old server or a proxy, or a user who may not say HELLO.
+        Err(error) if error.kind() == ErrorKind::RESP3NotSupported || is_forbidden(&error) => {
             let settings = endpoint.info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
             let info = endpoint.info.clone().set_redis_settings(settings);
             let connection = plain(info, AsyncConnectionConfig::new()).await.map_err(|error| told(&error))?;
@@ -233,12 +234,15 @@ async fn connect(
     let (id, untracked) = if speaks_resp3 {
         introduce(&mut wire, &shared.options.prefix, former).await?
     } else {
-        (0, Some("the server does not speak RESP3".to_owned()))
+        (0, Some("the server does not speak RESP3 with us".to_owned()))
     };
     if must_be_primary {
-        let role: Vec<Value> = cmd("ROLE").query_async(&mut wire).await.map_err(|error| told(&error))?;
-        if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") {
-            return Err("the sentinels named a server that is no primary".into());
+        match cmd("ROLE").query_async::<Vec<Value>>(&mut wire).await {
+            Ok(role) if matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") => {}
+            Ok(_) => return Err("the sentinels named a server that is no primary".into()),
+            // Then its answers to writes will tell.
+            Err(error) if is_forbidden(&error) => {}
+            Err(error) => return Err(told(&error)),
         }
     }
     probe(&mut wire, shared.options.deadline).await?;
@@ -286,13 +290,19 @@ async fn probe(
 ) -> Result<(), String> {
     let ping = ping(PROBE);
     match timeout(deadline, wire.req_packed_command(&ping)).await {
-        Ok(Ok(Value::ServerError(error))) => {
+        // Whoever may not say PING has an answer all the same.
+        Ok(Ok(Value::ServerError(error))) if error.code() != "NOPERM" => {
             Err(format!("{} {}", error.code(), error.details().unwrap_or_default()))
         }
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(told(&error)),
         Err(_) => Err(format!("a probe had no answer within {deadline:?}")),
     }
+}
+
+fn is_forbidden(error: &redis::RedisError) -> bool {
+    // The handshake of the library wraps what the server said.
+    error.code() == Some("NOPERM") || error.to_string().contains("no permissions to run")
 }
 
 /// A `PING` that carries `size` bytes.

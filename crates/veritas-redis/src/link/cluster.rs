@@ -5,42 +5,36 @@
 //! `MOVED` and `ASK`, and reads the slots again when they were wrong, when a node is
 //! down, and every few seconds.
 
+mod redirect;
+mod table;
+mod topology;
+
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, ProtocolVersion, Value, cmd};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
 use super::{
-    Detour, Link, Node, Shared, Source,
-    attach::plain,
-    jittered,
+    Detour, Link, Node, Shared, Source, jittered,
     slots::{SLOTS, slot_of},
-    work::{Answers, Ask, Keys, Merge, Reply, Work},
+    work::{Ask, Keys, Merge, Reply, Work},
 };
-use crate::{
-    breaker::Gate,
-    counters::{Counters, add},
-    error::{TierError, answer},
-    options::Endpoint,
-    tracking::LossReason,
-};
+use crate::{breaker::Gate, error::TierError, options::Endpoint, tracking::LossReason};
+use redirect::Target;
+use topology::{Slots, host_and_port, read_slots};
 
-/// How often a key is sent on before it is given up.
-const MAX_DETOURS: u8 = 16;
+pub(crate) use redirect::{Redirect, answer_or_redirect};
+pub(crate) use table::Table;
 
-/// How often it is sent on at once. While a slot changes hands, two nodes may each
-/// name the other for a moment; later detours wait 1, 2, 4 and then 8 ms.
+/// How often a key is sent on at once. While a slot changes hands, two nodes may each
+/// name the other for a moment; later detours wait 1, 2, 4, 8, 16 and then 32 ms.
 const PROMPT_DETOURS: u8 = 2;
 
 /// How many nodes a cluster may have: more are not connected, and their slots are served by nobody.
@@ -51,138 +45,6 @@ const REFRESH: Duration = Duration::from_secs(10);
 
 /// How soon they are read again when something does.
 const REFRESH_SOON: Duration = Duration::from_millis(100);
-
-/// Which node serves which slot: read by callers, written by the router.
-#[derive(Debug)]
-pub(crate) struct Table {
-    /// The place of the node in `nodes`, plus one; 0 is nobody.
-    slots: Box<[AtomicU16]>,
-    nodes: RwLock<Vec<Arc<Node>>>,
-    /// Whether the slots are known at all.
-    pub(crate) whole: Node,
-}
-
-impl Table {
-    pub(crate) fn new(whole: Node) -> Self {
-        Self { slots: (0..SLOTS).map(|_| AtomicU16::new(0)).collect(), nodes: RwLock::default(), whole }
-    }
-
-    fn place(&self, slot: u16) -> Option<usize> {
-        usize::from(self.slots[usize::from(slot) % SLOTS].load(Ordering::Acquire)).checked_sub(1)
-    }
-
-    /// Returns whether a call for this slot would fail at once.
-    pub(crate) fn is_down(&self, slot: Option<u16>) -> bool {
-        match self.whole.breaker.gate() {
-            Gate::Down => return true,
-            Gate::Connecting => return false,
-            Gate::Up => {}
-        }
-        let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
-        let down = |node: &Arc<Node>| node.breaker.gate() == Gate::Down;
-        match slot {
-            Some(slot) => self.place(slot).and_then(|place| nodes.get(place)).is_some_and(down),
-            None => nodes.iter().all(down),
-        }
-    }
-
-    /// Returns every node that serves anything, with a slot of it.
-    pub(crate) fn slot_of_each(&self) -> Vec<(String, u16)> {
-        let mut slots: Vec<Option<u16>> = Vec::new();
-        for slot in 0..u16::try_from(SLOTS).unwrap_or(u16::MAX) {
-            if let Some(place) = self.place(slot) {
-                slots.resize(slots.len().max(place + 1), None);
-                slots[place] = slots[place].or(Some(slot));
-            }
-        }
-        let nodes = self.nodes();
-        nodes.iter().zip(slots).filter_map(|(node, slot)| Some((node.name.clone(), slot?))).collect()
-    }
-
-    pub(crate) fn nodes(&self) -> Vec<Arc<Node>> {
-        self.nodes.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// What another node has to answer.
-#[derive(Debug)]
-pub(crate) struct Redirect {
-    work: Work,
-    target: Target,
-    /// Whether it has waited before it is followed.
-    rested: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
-    Moved {
-        slot: u16,
-        address: String,
-    },
-    Ask {
-        address: String,
-    },
-    /// The slots are to be read again first.
-    Again,
-}
-
-impl Target {
-    /// Reads what the server says: `MOVED 3999 127.0.0.1:6381`. A missing host is the answering node's.
-    fn read(value: &Value, from: &str) -> Option<Self> {
-        let Value::ServerError(error) = value else { return None };
-        let read = || {
-            let (slot, address) = error.details()?.split_once(' ')?;
-            let host = from.rsplit_once(':').map_or(from, |(host, _)| host);
-            let address = address.trim();
-            let address =
-                if address.starts_with(':') { format!("{host}{address}") } else { address.to_owned() };
-            Some((slot.parse::<u16>().ok()?, address))
-        };
-        match error.code() {
-            "MOVED" => read().map(|(slot, address)| Self::Moved { slot, address }),
-            "ASK" => read().map(|(_, address)| Self::Ask { address }),
-            "TRYAGAIN" | "CLUSTERDOWN" | "READONLY" => Some(Self::Again),
-            _ => None,
-        }
-    }
-}
-
-/// Answers a work, but for the questions that the node sent on to another.
-pub(super) fn answer_or_redirect(
-    work: Work,
-    answers: Answers,
-    node: &Node,
-    router: &mpsc::UnboundedSender<Redirect>,
-    counters: &Counters,
-) {
-    let Answers::Raw(values) = answers else { return work.answer(answers) };
-    let targets: Vec<_> = values.iter().map(|value| Target::read(value, &node.name)).collect();
-    if targets.iter().all(Option::is_none) || work.detours >= MAX_DETOURS {
-        return work.answer(Answers::Raw(values));
-    }
-    let Work { ask, expires, reply, ticket, detours, .. } = work;
-    let merge = Merge::new(values.len(), reply, ticket);
-    for (place, (value, target)) in values.into_iter().zip(targets).enumerate() {
-        let Some(target) = target else {
-            merge.fill(&[place], Answers::Each(vec![answer(value)]));
-            continue;
-        };
-        add(&counters.redirects, 1);
-        let ask = match &ask {
-            Ask::Get(keys) => {
-                let mut one = Keys::with_capacity(1, keys.get(place).len());
-                one.push(keys.get(place));
-                Ask::Get(one)
-            }
-            Ask::Commands(commands) => Ask::Commands(vec![commands[place].clone()]),
-        };
-        let reply = Reply::part(&merge, vec![place]);
-        let asking = matches!(target, Target::Ask { .. });
-        let work = Work { ask, expires, reply, ticket: None, detours: detours + 1, asking };
-        // A router that is gone leaves a lost connection as the answer.
-        router.send(Redirect { work, target, rested: false }).ok();
-    }
-}
 
 /// One node of the cluster and the way to its link.
 struct Member {
@@ -206,8 +68,6 @@ pub(crate) struct Router {
     refresh_at: Instant,
     refreshed_at: Option<Instant>,
 }
-
-type Slots = Vec<(u16, u16, String)>;
 
 impl Router {
     pub(crate) fn new(
@@ -464,7 +324,7 @@ impl Router {
     fn follow(&mut self, mut redirect: Redirect) {
         let detours = redirect.work.detours;
         if detours > PROMPT_DETOURS && !redirect.rested {
-            let rest = Duration::from_millis(1 << (detours - PROMPT_DETOURS - 1).min(3));
+            let rest = Duration::from_millis(1 << (detours - PROMPT_DETOURS - 1).min(5));
             let router = self.detour.clone();
             redirect.rested = true;
             // As many of these as there are calls: their number is bounded by the queue.
@@ -506,103 +366,5 @@ impl Drop for Router {
     fn drop(&mut self) {
         self.table.whole.breaker.set(Gate::Down);
         self.waiting.drain(..).for_each(|work| work.fail(TierError::Unavailable));
-    }
-}
-
-fn host_and_port(address: &str) -> Option<(&str, u16)> {
-    // Newer servers add the bus port: 127.0.0.1:7001@17001.
-    let address = address.split('@').next()?;
-    let (host, port) = address.rsplit_once(':')?;
-    Some((host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?))
-}
-
-/// Asks the known nodes, then the seeds, until one tells the slots.
-async fn read_slots(seeds: Vec<Endpoint>, known: Vec<String>, limit: Duration) -> Result<Slots, String> {
-    let mut trouble = String::from("no node is known");
-    let template = seeds.first().cloned();
-    let known = known.iter().filter_map(|address| {
-        let (host, port) = host_and_port(address)?;
-        Some(template.as_ref()?.at(host, port))
-    });
-    let endpoints: Vec<_> = seeds.iter().cloned().chain(known).collect();
-    // All are asked at once: one that swallows packets holds nobody up.
-    let mut asked = JoinSet::new();
-    for endpoint in endpoints.into_iter().take(16) {
-        asked.spawn(async move {
-            let name = endpoint.to_string();
-            match timeout(limit, ask_slots(endpoint)).await {
-                Ok(Ok(slots)) => Ok(slots),
-                Ok(Err(why)) => Err(format!("{name}: {why}")),
-                Err(_) => Err(format!("{name} did not answer")),
-            }
-        });
-    }
-    while let Some(answer) = asked.join_next().await {
-        match answer {
-            Ok(Ok(slots)) if !slots.is_empty() => return Ok(slots),
-            Ok(Ok(_)) => trouble = "a node knows of no slots".into(),
-            Ok(Err(why)) => trouble = why,
-            Err(_) => trouble = "asking for the slots was broken off".into(),
-        }
-    }
-    Err(trouble)
-}
-
-async fn ask_slots(endpoint: Endpoint) -> Result<Slots, String> {
-    let host = endpoint.host_and_port().map(|(host, _)| host.to_owned()).unwrap_or_default();
-    let settings = endpoint.info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
-    let info = endpoint.info.clone().set_redis_settings(settings);
-    let config = AsyncConnectionConfig::new();
-    let mut connection = plain(info, config).await.map_err(|error| error.to_string())?;
-    let answer: Value =
-        cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await.map_err(|error| error.to_string())?;
-    parse_slots(answer, &host).ok_or_else(|| "CLUSTER SLOTS was answered oddly".into())
-}
-
-/// Reads `[start, end, [host, port, …], replicas…]…`. A host that the node does not know is its own.
-fn parse_slots(answer: Value, own_host: &str) -> Option<Slots> {
-    let Value::Array(ranges) = answer else { return None };
-    let mut slots = Slots::new();
-    for range in ranges {
-        let Value::Array(range) = range else { return None };
-        let [Value::Int(start), Value::Int(end), Value::Array(primary), ..] = range.as_slice() else {
-            return None;
-        };
-        let host = match primary.first()? {
-            Value::BulkString(host) if !host.is_empty() && host != b"?" => {
-                String::from_utf8(host.clone()).ok()?
-            }
-            Value::BulkString(_) | Value::Nil => own_host.to_owned(),
-            _ => return None,
-        };
-        let Value::Int(port) = primary.get(1)? else { return None };
-        slots.push((u16::try_from(*start).ok()?, u16::try_from(*end).ok()?, format!("{host}:{port}")));
-    }
-    Some(slots)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_are_read_and_an_unknown_host_is_the_asked_one() {
-        let primary =
-            |host: &[u8]| Value::Array(vec![Value::BulkString(host.to_vec()), Value::Int(7000), Value::Nil]);
-        let range =
-            |start, end, host: &[u8]| Value::Array(vec![Value::Int(start), Value::Int(end), primary(host)]);
-        let answer = Value::Array(vec![range(0, 9, b"a"), range(10, 16_383, b"")]);
-        let expected = vec![(0, 9, "a:7000".to_owned()), (10, 16_383, "me:7000".to_owned())];
-        assert_eq!(parse_slots(answer, "me"), Some(expected));
-        assert_eq!(parse_slots(Value::Array(vec![range(0, 70_000, b"a")]), "me"), None);
-        assert_eq!(parse_slots(Value::Nil, "me"), None);
-    }
-
-    #[test]
-    fn addresses_are_split_at_the_last_colon() {
-        assert_eq!(host_and_port("127.0.0.1:7001@17001"), Some(("127.0.0.1", 7001)));
-        assert_eq!(host_and_port("[::1]:7001"), Some(("::1", 7001)));
-        assert_eq!(host_and_port("::1:7001"), Some(("::1", 7001)));
-        assert_eq!(host_and_port("host"), None);
     }
 }

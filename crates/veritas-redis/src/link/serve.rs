@@ -1,8 +1,8 @@
 //! Serving: what waits is packed into round trips, sent, and answered within its deadline.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::Value;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -11,8 +11,9 @@ use tokio::{
 
 use super::{
     Detour, Link, Lost, Node, Shared, Source, Wire,
-    attach::{Connection, ping},
+    attach::Connection,
     cluster::{self, Redirect},
+    pack::{Packed, Place},
     work::{Answers, Ask, Work},
 };
 use crate::{
@@ -191,7 +192,7 @@ impl Trip {
 
     /// Goes there and back once. What is left in `works` was refused together with others' keys.
     async fn go(&mut self, wire: &mut dyn Wire, singly: bool, verdict: Verdict) -> Verdict {
-        let packed = Packed::pack(&self.works, self.length, singly);
+        let packed = Packed::pack(&mut self.works, self.length, singly, self.detour.is_some());
         if packed.reads {
             add(&self.shared.counters.read_trips, 1);
         }
@@ -324,100 +325,5 @@ impl Verdict {
             Answers::Each(_) => {}
         }
         self.failed += u32::from(unready);
-    }
-}
-
-/// Where the answers of one work are among the replies.
-enum Place {
-    /// In an array that several works share, after those of the works before it.
-    Shared { first: bool, length: usize },
-    /// One reply per command; after one each to `ASKING`, if that was asked.
-    Each { length: usize, asking: bool },
-}
-
-enum Request {
-    One(Cmd),
-    Many(Pipeline),
-}
-
-/// The commands of a trip.
-struct Packed {
-    request: Request,
-    places: Vec<Place>,
-    reads: bool,
-}
-
-impl Packed {
-    /// Makes one `MGET` of gets that follow each other, or single `GET`s: on a
-    /// cluster, whose nodes refuse keys of two slots in one command.
-    fn pack(works: &[Option<Work>], length: usize, singly: bool) -> Self {
-        let mut commands = Vec::with_capacity(if singly { length } else { works.len() });
-        let mut places = Vec::with_capacity(works.len());
-        let mut open: Option<Cmd> = None;
-        let mut reads = false;
-        for work in works.iter().flatten() {
-            match &work.ask {
-                Ask::Get(keys) if !singly => {
-                    reads = true;
-                    places.push(Place::Shared { first: open.is_none(), length: keys.len() });
-                    let mget = open.get_or_insert_with(|| {
-                        let mut mget = Cmd::with_capacity(keys.len() + 1, keys.weight());
-                        mget.arg("MGET");
-                        mget
-                    });
-                    for key in keys.iter() {
-                        mget.arg(key);
-                    }
-                }
-                Ask::Get(keys) => {
-                    reads = true;
-                    places.push(Place::Each { length: keys.len(), asking: work.asking });
-                    for key in keys.iter() {
-                        if work.asking {
-                            commands.push(redis::cmd("ASKING"));
-                        }
-                        let mut get = Cmd::with_capacity(2, key.len() + 3);
-                        get.arg("GET").arg(key);
-                        commands.push(get);
-                    }
-                }
-                Ask::Commands(asked) => {
-                    commands.extend(open.take());
-                    places.push(Place::Each { length: asked.len(), asking: work.asking });
-                    for command in asked {
-                        if work.asking {
-                            commands.push(redis::cmd("ASKING"));
-                        }
-                        commands.push(command.cmd.clone());
-                    }
-                }
-            }
-        }
-        commands.extend(open);
-        let request = match commands.len() {
-            0 => Request::One(ping(0)),
-            1 => Request::One(commands.remove(0)),
-            _ => {
-                let mut pipeline = Pipeline::with_capacity(commands.len());
-                for command in commands {
-                    pipeline.add_command(command);
-                }
-                Request::Many(pipeline)
-            }
-        };
-        Self { request, places, reads }
-    }
-
-    /// Sends the commands; one value for each comes back, the server's errors among them.
-    fn send<'a>(
-        &'a self,
-        wire: &'a mut dyn Wire,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<Value>, redis::RedisError>> + Send + 'a>> {
-        match &self.request {
-            Request::One(command) => {
-                Box::pin(async move { wire.req_packed_command(command).await.map(|value| vec![value]) })
-            }
-            Request::Many(pipeline) => wire.req_packed_commands(pipeline, 0, pipeline.len()),
-        }
     }
 }

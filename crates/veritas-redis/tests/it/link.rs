@@ -238,3 +238,22 @@ fn a_forbidden_key_spoils_no_other_caller_s_keys() {
         assert_eq!(outcome, expected);
     }
 }
+
+#[test]
+fn a_user_who_may_only_read_and_write_is_enough() {
+    let redis = Redis::start();
+    let few = ["+get", "+mget", "+set", "+psetex", "+unlink", "+eval"];
+    redis.cli(&[&["ACL", "SETUSER", "app", "on", ">pass", "~veritas:*", "-@all"][..], &few].concat());
+    let url = format!("{}?user=app&pass=pass", redis.url());
+    let tier = RedisTier::connect(options(&url), Arc::new(SystemClock::new())).unwrap();
+    wait_for(LONG, || tier.set_blocking(entry("veritas:a", "v")) == Ok(()));
+    assert_eq!(tier.get_blocking(b"veritas:a"), Ok(Some(b"v".to_vec())));
+    assert!(!tier.is_coherent());
+    let Condition::Degraded(reason) = tier.condition() else { panic!("ready") };
+    assert!(reason.contains("CLIENT TRACKING was refused"), "{reason}");
+    // The same user, allowed to hear of changes.
+    redis.cli(&["ACL", "SETUSER", "app", "+client"]);
+    redis.cli(&["CLIENT", "KILL", "USER", "app"]);
+    wait_for(LONG, || tier.is_coherent());
+    assert_eq!(tier.get_blocking(b"veritas:a"), Ok(Some(b"v".to_vec())));
+}
