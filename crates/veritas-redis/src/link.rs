@@ -10,7 +10,7 @@
 //! whose caller has given up keeps its place in that order until its reply comes or the
 //! connection is dropped, so a late reply answers nobody, never the wrong one.
 
-mod attach;
+pub(crate) mod attach;
 pub(crate) mod cluster;
 mod pack;
 mod serve;
