@@ -17,7 +17,7 @@ pub enum Codec {
     /// type needs a new `schema`, since nothing in the bytes names a field.
     #[default]
     Postcard,
-    /// MessagePack with named fields: other languages read it too. Fields may be
+    /// `MessagePack` with named fields: other languages read it too. Fields may be
     /// added (with `#[serde(default)]`) and removed without a new `schema`.
     MessagePack,
 }
@@ -112,7 +112,7 @@ mod tests {
         tiny: i8,
         huge: u128,
         letter: char,
-        pair: (bool, Option<Option<u8>>),
+        pair: (bool, Option<(u8,)>),
         text: String,
         bytes: Vec<u8>,
         shapes: Vec<Shape>,
@@ -127,7 +127,7 @@ mod tests {
             tiny: -7,
             huge: u128::MAX - 1,
             letter: 'é',
-            pair: (true, Some(Some(3))),
+            pair: (true, Some((3,))),
             text: "content".repeat(20),
             bytes: (0..=255).collect(),
             shapes: vec![

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 2 | magic `V\xc5` |
 //! | 1 | version of the format |
-//! | 1 | codec: 1 Postcard, 2 MessagePack |
+//! | 1 | codec: 1 `Postcard`, 2 `MessagePack` |
 //! | 1 | flags: 1 compressed with LZ4, 2 nothing there (a remembered absence) |
 //! | 1 | number of tag versions |
 //! | 4 | schema of the values |

@@ -147,7 +147,7 @@ pub(crate) fn hashed_tag(hashed: &[u8]) -> u64 {
 pub(crate) fn base_of<'a>(prefix: &str, key: &'a [u8]) -> Option<&'a [u8]> {
     let rest = key.strip_prefix(prefix.as_bytes())?.strip_prefix(b":")?;
     let end = rest.iter().position(|byte| *byte == b':')?;
-    Some(&key[..prefix.len() + 1 + end + 1])
+    Some(&key[..=prefix.len() + 1 + end])
 }
 
 /// Writes a namespace so that it holds no colon and no character of a pattern.

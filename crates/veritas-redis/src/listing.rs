@@ -45,9 +45,10 @@ pub(crate) async fn page(
         let step = STEP.min(u32::try_from(limit - keys.len().min(limit)).unwrap_or(STEP).max(10));
         let found = tiers.redis.scan(&space.keys.values(), at, step).await.map_err(unavailable)?;
         keys.extend(read_keys(tiers, space, found.keys).await.map_err(unavailable)?);
-        match found.next {
-            Some(next) => at = next,
-            None => (which, at) = (which + 1, ScanCursor::default()),
+        if let Some(next) = found.next {
+            at = next;
+        } else {
+            (which, at) = (which + 1, ScanCursor::default());
         }
         if keys.len() >= limit {
             break;

@@ -212,7 +212,7 @@ impl Tiers {
     fn hear(self: &Arc<Self>, invalidation: Invalidation<'_>) {
         match invalidation {
             Invalidation::Key(key) => {
-                self.spaces_of(key).iter().for_each(|space| self.drop_local(space, key))
+                self.spaces_of(key).iter().for_each(|space| self.drop_local(space, key));
             }
             Invalidation::All(_) => {
                 for space in self.spaces() {

@@ -57,7 +57,7 @@ where
             let located = self.locate(&keys[index]);
             match self.local.claim(&located.key) {
                 Some(claim) => {
-                    missing.push(Missing { index, located, claim: Some(claim), lease: None, dead: None })
+                    missing.push(Missing { index, located, claim: Some(claim), lease: None, dead: None });
                 }
                 // The same key twice in one batch comes here as well.
                 None => elsewhere.push(index),
@@ -69,12 +69,14 @@ where
         if !missing.is_empty() {
             let versions = self.space.versions.resolve(&self.tiers.redis, &self.space.keys, &[]).await.ok();
             let began_at = self.tiers.clock.monotonic();
-            let loaded = loader(missing.iter().map(|missing| keys[missing.index].clone()).collect()).await;
+            let brought = loader(missing.iter().map(|missing| keys[missing.index].clone()).collect()).await;
             let cost = self.tiers.clock.monotonic().since(began_at);
-            match loaded {
+            match brought {
                 Err(error) => {
                     let error = Arc::new(error);
-                    missing.iter().for_each(|missing| results[missing.index] = Some(Err(Arc::clone(&error))));
+                    for Missing { index, .. } in &missing {
+                        results[*index] = Some(Err(Arc::clone(&error)));
+                    }
                 }
                 Ok(values) => {
                     let each = cost / u32::try_from(missing.len()).unwrap_or(u32::MAX);
@@ -83,13 +85,13 @@ where
                         let value = values.next().flatten();
                         results[index] = Some(Ok(value.clone()));
                         let versions = versions.clone();
-                        let loaded = if tuning.bypass {
+                        let kept = if tuning.bypass {
                             Self::not_kept(value)
                         } else {
                             self.keep(&tuning, lease, versions, &located, &[], value, each).await
                         };
                         if let Some(claim) = claim {
-                            claim.publish(loaded);
+                            claim.publish(kept);
                         }
                     }
                 }

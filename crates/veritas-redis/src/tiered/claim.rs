@@ -139,15 +139,13 @@ impl Tiers {
 
     /// Takes the right to replace a value, or serves it while another process does.
     async fn claim_refresh<V>(&self, space: &Space, wanted: Wanted<'_>, mut found: Found<V>) -> Claim<V> {
-        match self.lease_refresh(space, wanted, found.seal).await {
-            Ok(Some(lease)) => Claim::Lead(lease),
-            Ok(None) | Err(_) => {
-                let extended = REFRESHED_ELSEWHERE.saturating_sub(found.fresh).min(found.stale);
-                found.fresh += extended;
-                found.stale -= extended;
-                Claim::Served(found)
-            }
+        if let Ok(Some(lease)) = self.lease_refresh(space, wanted, found.seal).await {
+            return Claim::Lead(lease);
         }
+        let extended = REFRESHED_ELSEWHERE.saturating_sub(found.fresh).min(found.stale);
+        found.fresh += extended;
+        found.stale -= extended;
+        Claim::Served(found)
     }
 }
 

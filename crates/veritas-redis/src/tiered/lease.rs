@@ -129,7 +129,7 @@ fn marker() -> ([u8; SEAL], Vec<u8>) {
 fn marking(key: &[u8], dead: Option<[u8; SEAL]>, options: LeaseOptions) -> ([u8; SEAL], redis::Cmd) {
     let (seal, marker) = marker();
     let command = if let Some(dead) = dead {
-        let mut command = script(REPLACE, key, &dead);
+        let mut command = script(REPLACE, key, dead);
         command.arg(&marker).arg(life_ms(options));
         command
     } else {
@@ -163,20 +163,19 @@ async fn renew(
             _ = &mut stopped => break,
             () = tokio::time::sleep(pause) => {}
         }
-        let mut command = script(RENEW, &key, &seal);
+        let mut command = script(RENEW, &key, seal);
         command.arg(life_ms(options));
-        match redis.command(command, Some(&key)).await {
+        // After an error it is tried again at the next turn, twice before the lease dies.
+        if redis.command(command, Some(&key)).await == Ok(Value::Int(0)) {
             // It is someone else's, or nobody's: the value will not be stored.
-            Ok(Value::Int(0)) => return,
-            // Tried again at the next turn, twice before it dies.
-            Ok(_) | Err(_) => {}
+            return;
         }
     }
     // Harmless when a value stands there by now: it ends otherwise.
-    drop(redis.command(script(RELEASE, &key, &seal), Some(&key)).await);
+    drop(redis.command(script(RELEASE, &key, seal), Some(&key)).await);
 }
 
-fn script(text: &str, key: &[u8], seal: &[u8; SEAL]) -> redis::Cmd {
+fn script(text: &str, key: &[u8], seal: [u8; SEAL]) -> redis::Cmd {
     let mut command = redis::cmd("EVAL");
     command.arg(text).arg(1).arg(key).arg(seal.as_slice());
     command
@@ -212,7 +211,7 @@ pub(crate) async fn replace(
     frame: &[u8],
     life: Duration,
 ) -> Result<bool, TierError> {
-    let mut command = script(REPLACE, key, seal);
+    let mut command = script(REPLACE, key, *seal);
     command.arg(frame).arg(millis(life).max(1));
     Ok(redis.command(command, Some(key)).await? == Value::Int(1))
 }

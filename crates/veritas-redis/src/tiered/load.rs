@@ -1,9 +1,13 @@
 //! Loads: one for all callers of all processes.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
-use veritas_cache::{HeapSize, KeyPart, Loaded, Tuning};
+use veritas_cache::{CacheKey, HeapSize, KeyPart, Loaded, Tuning};
 
 use super::{
     cache::{Located, TieredCache},
@@ -104,6 +108,48 @@ where
         F: Future<Output = Result<Option<V>, E>>,
     {
         self.local.fetch_async(key, || self.load(self.locate(key), &[], false, loader)).await
+    }
+
+    /// Looks a key up and loads it as [`Self::get_or_load`] does, with a loader that may
+    /// run in the background: what is stale or due early is handed out at once, to all
+    /// callers, while one process renews it (see
+    /// [`Cache::get_or_refresh_async`](veritas_cache::Cache::get_or_refresh_async)).
+    /// Costs two allocations, also when it hits.
+    ///
+    /// # Errors
+    ///
+    /// The loader's error, shared, when there was nothing to hand out.
+    pub async fn get_or_refresh<K, E, F>(
+        &self,
+        key: &K,
+        loader: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<V, Arc<E>>
+    where
+        K: KeyPart + ?Sized,
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<V, E>> + Send + 'static,
+    {
+        let (cache, owned) = (self.clone(), CacheKey::of(key));
+        let loader = Arc::new(Mutex::new(Some(loader)));
+        let own = Arc::clone(&loader);
+        let fetching = self.local.fetch_or_refresh_async(key, move || async move {
+            let loading = move || async move {
+                let loader = taken(&own);
+                match loader {
+                    Some(loader) => loader().await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            cache.load(cache.locate(&owned), &[], true, loading).await
+        });
+        if let Some(value) = fetching.await? {
+            return Ok(value);
+        }
+        // Another form of load found, or remembered, that there is nothing. Not so for this one.
+        let Some(loader) = taken(&loader) else { unreachable!("a plain loader brings a value") };
+        let value = loader().await.map_err(Arc::new)?;
+        self.set(key, value.clone()).await.ok();
+        Ok(value)
     }
 
     /// Brings what the process does not have: from Redis or from the source.
@@ -211,9 +257,8 @@ where
     }
 
     async fn store_loaded(&self, lease: Lease, draft: &Draft<'_, V>) -> Stored {
-        let (frame, life) = match self.tiers.frame(&self.space, draft) {
-            Ok(framed) => framed,
-            Err(_) => return Stored::Nowhere, // and the lease is given back
+        let Ok((frame, life)) = self.tiers.frame(&self.space, draft) else {
+            return Stored::Nowhere; // and the lease is given back
         };
         match lease.replace(&frame, life).await {
             Ok(true) => {
@@ -227,6 +272,10 @@ where
             }
         }
     }
+}
+
+fn taken<L>(loader: &Mutex<Option<L>>) -> Option<L> {
+    loader.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Where a loaded value came to stand.

@@ -132,6 +132,7 @@ impl Source {
     }
 
     /// Loads as slowly as a source does: the value is read first and comes back later.
+    #[expect(clippy::unnecessary_wraps, reason = "a loader may fail")]
     fn load(&self, key: usize) -> Result<String, std::io::Error> {
         let value = self.read(key);
         std::thread::yield_now();

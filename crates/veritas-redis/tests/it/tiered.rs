@@ -310,6 +310,35 @@ fn a_stale_value_serves_while_one_refreshes_it() {
 }
 
 #[test]
+fn what_is_due_is_handed_out_while_the_background_renews_it() {
+    let redis = Redis::start();
+    let clock = VirtualClock::new();
+    let node = Node::with(options(&redis.url()), Arc::new(clock.clone()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    node.caches.set_spawn(Arc::new(OnRuntime(runtime.handle().clone())));
+    let namespace = NamespaceOptions { stale: Duration::from_secs(30), ..NamespaceOptions::default() };
+    let options = exact(TieredOptions { namespace, ..TieredOptions::default() });
+    let cache = node.tiered.namespace::<String>("t", options);
+    let ask = |text: &'static str| {
+        runtime.block_on(cache.get_or_refresh(&1, move || std::future::ready(load(text)))).unwrap()
+    };
+    assert_eq!(ask("old"), "old");
+    assert_eq!(ask("unused"), "old");
+    clock.advance(Duration::from_secs(25));
+    assert_eq!(ask("new"), "old", "the stale one, at once");
+    wait_for(LONG, || ask("unused") == "new");
+    wait_for(LONG, || Node::new(&redis.url()).texts("t").get_blocking(&1).as_deref() == Some("new"));
+}
+
+struct OnRuntime(tokio::runtime::Handle);
+
+impl veritas_cache::Spawn for OnRuntime {
+    fn spawn(&self, future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) {
+        drop(self.0.spawn(future));
+    }
+}
+
+#[test]
 fn batches_answer_for_each_key() {
     let redis = Redis::start();
     let (one, other) = (Node::new(&redis.url()), Node::new(&redis.url()));
