@@ -2,6 +2,7 @@
 
 mod activity;
 mod analysis;
+mod names;
 pub(crate) mod options;
 mod rates;
 pub(crate) mod shared;
@@ -166,6 +167,20 @@ impl CacheAdvisor {
     pub fn readings(&self) -> Vec<NamespaceAdvice> {
         let readings = Arc::clone(&locked(&self.readings));
         readings.as_ref().clone()
+    }
+
+    /// Returns the same, hot and big keys as text where they are held in the process: for
+    /// those only who may see keys. Costs a walk over the namespace's entries for each of
+    /// these keys.
+    pub fn readings_with_keys(&self) -> Vec<NamespaceAdvice> {
+        let mut readings = self.readings();
+        for reading in &mut readings {
+            let name = reading.name.clone();
+            let named = |hash: &str| names::key_text(&self.shared.caches, &name, hash);
+            reading.hot_keys.iter_mut().for_each(|hot| hot.key = named(&hot.hash));
+            reading.big_keys.iter_mut().for_each(|big| big.key = named(&big.hash));
+        }
+        readings
     }
 
     /// Returns what the advisor itself did.

@@ -40,6 +40,8 @@ pub(crate) struct View<'a> {
     pub(crate) sampled: f64,
     /// Seconds of loading per second, of all namespaces together.
     pub(crate) all_loading: f64,
+    /// The longest life about which the recording could prove something.
+    pub(crate) provable_life: Duration,
     /// The largest capacity that it could be given.
     pub(crate) obtainable: Bytes,
     pub(crate) now: Timestamp,

@@ -17,7 +17,7 @@ use veritas_cache::AccessKind;
 use crate::sample::SampleRate;
 
 pub use fitness::{ProofOptions, Unfit};
-pub(crate) use fitness::{check, span};
+pub(crate) use fitness::{check, provable_life, span};
 pub(crate) use replay::{Change, Costs, Pair, Replayed, Span, Tally, replay};
 pub(crate) use world::Settings;
 

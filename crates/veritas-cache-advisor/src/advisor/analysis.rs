@@ -13,6 +13,7 @@ use crate::{
         self,
         budget::{Budget, Donor, Funding},
     },
+    recording::provable_life,
     report::{BigKeyReading, CapacityAdvice, HotKeyReading, TimeToLiveAdvice},
 };
 
@@ -26,6 +27,7 @@ struct Known<'a> {
     loads: Moments,
     observed_for: Duration,
     sampled: f64,
+    provable_life: Duration,
 }
 
 /// What is advised of one namespace.
@@ -71,6 +73,7 @@ impl CacheAdvisor {
                 observed_for: known.observed_for,
                 sampled: known.sampled,
                 all_loading,
+                provable_life: known.provable_life,
                 obtainable: budget.obtainable(known.reading, &donors),
                 now,
             };
@@ -100,7 +103,9 @@ impl CacheAdvisor {
         let of = |(place, tracked): (usize, &super::Tracked)| {
             let reading = readings.iter().find(|reading| reading.id == tracked.id)?;
             let (counted, loads, observed_for) = tracked.counted(reading, at);
-            let recorded = recordings.get(&tracked.name).map_or(1.0, |kept| kept.recording.rate().share());
+            let recording = recordings.get(&tracked.name).map(|kept| &kept.recording);
+            let recorded = recording.map_or(1.0, |recording| recording.rate().share());
+            let proof = &self.shared.options.proof;
             Some(Known {
                 reading,
                 place,
@@ -110,6 +115,7 @@ impl CacheAdvisor {
                 loads,
                 observed_for,
                 sampled: recorded.min(tracked.allowed.share()),
+                provable_life: recording.map_or(Duration::ZERO, |recording| provable_life(recording, proof)),
             })
         };
         state.tracked.iter().enumerate().filter_map(of).collect()

@@ -24,7 +24,8 @@ const LONGEST_STALE: Duration = Duration::from_secs(30);
 /// Says which time to live would serve the namespace better; `None`: as it is.
 ///
 /// Longer, when that takes away a worthwhile share of the misses and what is served gets
-/// at most [`AdvisorOptions::most_stale`] older answers: that must be known. Shorter, when
+/// at most [`AdvisorOptions::most_stale`] older answers: that must be known. No longer than
+/// what the recording can prove: a life grows in steps. Shorter, when
 /// more than that share of the look-ups is answered with an old value today.
 pub(crate) fn advise(
     view: &View<'_>,
@@ -118,6 +119,7 @@ fn longer(view: &View<'_>, now: &Point, stale_now: f64, options: &AdvisorOptions
     let fresh = |point: &Point| point.staleness.is_some_and(|stale| stale - stale_now <= options.most_stale);
     let longer: Vec<Point> = points(view)
         .filter(|point| point.ttl.as_secs_f64() >= SMALLEST_STEP * now.ttl.as_secs_f64())
+        .take_while(|point| point.ttl <= view.provable_life)
         .take_while(fresh)
         .collect();
     let best = longer.iter().map(|point| point.hit_ratio).max_by(f64::total_cmp)?;

@@ -1,5 +1,6 @@
 //! Advice on caches, on a real cache and a virtual clock.
 
+mod advisor;
 mod application;
 mod calibration;
 mod findings;
