@@ -343,7 +343,9 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         match entry {
             Some(entry) if lives && !bypassed => self.insert(key, entry, now, &mut outcome),
             refused => {
-                refused.into_iter().for_each(|entry| outcome.leaving.push(entry));
+                if let Some(heavy) = refused {
+                    outcome.leaving.push(heavy);
+                }
                 self.outdate(key, now, &mut outcome);
             }
         }

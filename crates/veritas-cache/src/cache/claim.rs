@@ -7,12 +7,12 @@
 //! the key takes the claim away, and a claim that is dropped leaves the load to the
 //! next one.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{Cache, Loaded, load::Wants};
 use crate::{
     KeyPart, Tuning,
-    flights::{Landed, Lead, Outcome, Part},
+    flights::{Landed, Lead, Part},
 };
 
 /// The right to store a value under one key, until something changes the key.
@@ -28,13 +28,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let encoded = self.encode(key);
         let key = self.key_ref(&encoded);
         let Part::Lead(lead) = self.join(&key, self.began()) else { return None };
-        match self.look_again(&key, Wants::AValue) {
-            None => Some(Claim { cache: self, lead }),
-            Some(found) => {
-                lead.publish(|| Outcome::Loaded(Arc::new(found)), || ());
-                None
-            }
-        }
+        self.look_again(&key, Wants::AValue).is_none().then_some(Claim { cache: self, lead })
     }
 
     /// Removes a key and claims it, before a tier below is told of its new value:
@@ -88,6 +82,8 @@ impl<V> std::fmt::Debug for Claim<'_, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{CacheOptions, Caches, TagVersion};
 

@@ -138,7 +138,8 @@ fn a_batch_waits_for_the_loads_of_others_and_takes_over_what_they_leave() {
                 wait_for(PATIENCE, || statistics.statistics().misses >= 3);
                 panic!("on purpose")
             };
-            _ = catch_unwind(AssertUnwindSafe(|| other.get_or_compute(&2, panicking)));
+            let panicked = catch_unwind(AssertUnwindSafe(|| other.get_or_compute(&2, panicking)));
+            drop(panicked);
         });
         wait_for(PATIENCE, || caches.statistics().misses == 1);
         let answers = cache.get_or_load_many(&[1, 2], |missing| {

@@ -13,6 +13,7 @@ mod stampede;
 mod statistics;
 mod tags;
 mod time;
+mod values;
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ fn tagged(value: u64, tags: &[&str]) -> Loaded<u64> {
 }
 
 fn fetch(cache: &Cache<u64>, key: &str, loaded: Loaded<u64>) -> Option<u64> {
-    cache.fetch(key, || Ok::<_, Infallible>(loaded)).unwrap()
+    cache.fetch(key, || Ok::<_, Infallible>(loaded)).expect("it cannot fail")
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     KeyPart,
     engine::KeyRef,
-    flights::{Began, Flight, Landed, Lead, Part, running},
+    flights::{Began, Flight, Landed, Lead, Outcome, Part, running},
     key::KeyEncoder,
 };
 
@@ -139,10 +139,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             }
             for followed in round.followed {
                 let outcome = followed.flight.wait();
-                let began = followed.flight.began();
-                let answer =
-                    outcome.map(|outcome| self.outcome_for(followed.asked, Wants::AnAnswer, began, outcome));
-                batch.followed(followed.key, answer);
+                batch.followed(&followed, outcome);
             }
         }
         batch.answers()
@@ -169,14 +166,11 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
                 batch.land(round.own, run, brought);
             }
             for followed in round.followed {
-                let began = followed.flight.began();
-                let answer = match followed.flight.follow() {
+                let outcome = match Arc::clone(&followed.flight).follow() {
                     None => None,
-                    Some(follow) => {
-                        Some(self.outcome_for(followed.asked, Wants::AnAnswer, began, follow.await))
-                    }
+                    Some(follow) => Some(follow.await),
                 };
-                batch.followed(followed.key, answer);
+                batch.followed(&followed, outcome);
             }
         }
         batch.answers()
@@ -302,13 +296,16 @@ impl<'a, V: Clone + Send + Sync + 'static, E: Send + Sync + 'static> Batch<'a, V
         }
     }
 
-    /// Notes what a load of someone else came to: `None` when waiting for it would
-    /// never end, `Some(None)` when its outcome is of no use.
-    fn followed(&mut self, key: usize, answer: Option<Option<Answer<V, E>>>) {
+    /// Notes what a load of someone else came to; `None` when waiting for it would
+    /// never end.
+    fn followed(&mut self, followed: &Followed<V>, outcome: Option<Outcome<Landed<V>>>) {
+        let alone = outcome.is_none();
+        let answer = outcome.and_then(|outcome| {
+            self.cache.outcome_for(followed.asked, Wants::AnAnswer, followed.flight.began(), outcome)
+        });
         match answer {
-            Some(Some(answer)) => self.answers[key] = Some(answer),
-            Some(None) => self.open.push((key, false)),
-            None => self.open.push((key, true)),
+            Some(answer) => self.answers[followed.key] = Some(answer),
+            None => self.open.push((followed.key, alone)),
         }
     }
 

@@ -103,17 +103,21 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     }
 
     /// Looks once more for a key that its caller leads since it missed it: another
-    /// load may have stored it in between. If so, that is handed to whoever waits.
+    /// load may have stored it in between.
+    ///
+    /// Those who wait for this flight are not told of what is found, but look
+    /// themselves. They may have come after it was deleted: who deletes while
+    /// nothing is loading takes no lock, and so may not have seen this flight.
     pub(super) fn found_after_all(
         &self,
         key: &KeyRef<'_>,
         wants: Wants,
         lead: Lead<Landed<V>>,
     ) -> Result<Option<V>, Lead<Landed<V>>> {
-        let Some(landed) = self.look_again(key, wants) else { return Err(lead) };
+        let Some(found) = self.look_again(key, wants) else { return Err(lead) };
         self.namespace().counters.count(Event::Coalesced);
-        lead.publish(|| Outcome::Loaded(Arc::new(landed.clone())), || ());
-        Ok(landed.value)
+        drop(lead);
+        Ok(found.value)
     }
 
     /// Looks a key up and counts nothing: what is there and fresh.
@@ -121,8 +125,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let now = self.shared.clock.exact();
         let found = self.store.peek(key, |entry| {
             let serves = self.store.life(entry, now) == Life::Fresh && wants.takes(entry.value.as_ref());
-            let landed = || Landed { value: entry.value.clone(), tags: entry.tags.clone() };
-            serves.then(landed)
+            serves.then(|| Landed { value: entry.value.clone(), tags: entry.tags.clone() })
         });
         found.flatten()
     }

@@ -8,4 +8,4 @@ mod single;
 mod waits;
 
 pub(crate) use board::{Flights, Key, Part};
-pub(crate) use single::{Began, Outcome};
+pub(crate) use single::{Began, Flight, Outcome};
