@@ -79,8 +79,7 @@ impl CacheActuator {
 
     /// Reads the plan, and refuses what is not one of ours or about what is not open.
     fn accept(&self, kind: ChangeKind, plan: &Plan) -> Result<CachePlan, ActuatorError> {
-        let accepted =
-            CachePlan::of(kind, plan).map_err(|reason| ActuatorError::PlanRefused { reason })?;
+        let accepted = CachePlan::of(kind, plan).map_err(|reason| ActuatorError::PlanRefused { reason })?;
         let is_unknown = |turn: &&Turn| self.shared.caches.tuning(&turn.namespace).is_none();
         let unknown = accepted.turns().find(is_unknown).map(|turn| turn.namespace.clone());
         unknown.map_or(Ok(accepted), |target| Err(ActuatorError::UnknownTarget { target }))
@@ -122,10 +121,8 @@ impl CacheActuator {
     fn life(plan: &CachePlan, subjects: &[Subject]) -> Option<Duration> {
         let about_time = matches!(plan.main.forward.name(), KnobName::Ttl | KnobName::Stale);
         let of = |settings: &Settings| settings.ttl_ms.saturating_add(settings.stale_ms);
-        let longest = subjects
-            .iter()
-            .map(|subject| of(&subject.change.before).max(of(&subject.change.after)))
-            .max()?;
+        let longest =
+            subjects.iter().map(|subject| of(&subject.change.before).max(of(&subject.change.after))).max()?;
         about_time.then(|| Duration::from_millis(longest))
     }
 

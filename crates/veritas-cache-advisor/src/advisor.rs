@@ -219,13 +219,7 @@ impl CacheAdvisor {
 
     /// Hands the accesses to the estimators and recordings; returns how many.
     #[expect(clippy::cast_precision_loss, reason = "counts of accesses stay below 2^53")]
-    fn feed(
-        &self,
-        state: &mut State,
-        readings: &[NamespaceReading],
-        dropped: u64,
-        now: Monotonic,
-    ) -> u64 {
+    fn feed(&self, state: &mut State, readings: &[NamespaceReading], dropped: u64, now: Monotonic) -> u64 {
         let mut recordings = self.shared.recordings();
         let State { tap, buffer, tracked, last_turn, seconds_per_access, .. } = state;
         let places: HashMap<NamespaceId, usize> =
@@ -242,7 +236,8 @@ impl CacheAdvisor {
         adapt(tracked, &mut recordings, allowed, (dropped, buffer.len() as u64), (self.shared.total(), now));
         let mut fed = 0;
         for access in buffer.iter() {
-            let Some(tracked) = places.get(&access.namespace).and_then(|place| tracked.get_mut(*place)) else {
+            let Some(tracked) = places.get(&access.namespace).and_then(|place| tracked.get_mut(*place))
+            else {
                 continue;
             };
             if tracked.allowed.takes(access.key)

@@ -90,8 +90,7 @@ impl Net {
 mod tests {
     use super::*;
 
-    const OWN: OwnCosts =
-        OwnCosts { hit: 100e-9, miss: 100e-9, store: 300e-9, bypassed: 50e-9, error: 0.5 };
+    const OWN: OwnCosts = OwnCosts { hit: 100e-9, miss: 100e-9, store: 300e-9, bypassed: 50e-9, error: 0.5 };
 
     fn loads(count: u32, seconds: f64) -> Moments {
         let mut loads = Moments::default();

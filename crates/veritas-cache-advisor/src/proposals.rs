@@ -15,8 +15,7 @@ use crate::{
 /// Returns the turn of a knob: what it is set to, and what puts it back.
 pub(crate) fn turn(namespace: &str, tuning: &Tuning, forward: Knob) -> Turn {
     let name = forward.name();
-    let inverse =
-        if tuning.tuned.contains(&name) { tuning.knob(name) } else { Knob::AsConfigured(name) };
+    let inverse = if tuning.tuned.contains(&name) { tuning.knob(name) } else { Knob::AsConfigured(name) };
     Turn { namespace: namespace.to_owned(), forward, inverse }
 }
 

@@ -53,8 +53,7 @@ impl CachePlan {
     /// Reads a plan; refuses what is not letter for letter one of ours, with the reason.
     pub(crate) fn of(kind: ChangeKind, plan: &Plan) -> Result<Self, String> {
         let (forward, inverse) = (knobs(&plan.forward)?, knobs(&plan.inverse)?);
-        let main =
-            Turn { namespace: plan.target.clone(), forward: forward.0, inverse: inverse.0 };
+        let main = Turn { namespace: plan.target.clone(), forward: forward.0, inverse: inverse.0 };
         let donor = match (forward.1, inverse.1) {
             (None, None) => None,
             (Some((name, forward)), Some((other, inverse))) if name == other => {
@@ -128,12 +127,7 @@ mod tests {
     #[test]
     fn a_plan_reads_back_as_it_is_written() {
         let ttl = turn("users", Knob::Ttl(Duration::from_secs(90)), Knob::AsConfigured(KnobName::Ttl));
-        check(
-            ChangeKind::CacheTtl,
-            &CachePlan { main: ttl, donor: None },
-            "ttl=90s",
-            "ttl=configured",
-        );
+        check(ChangeKind::CacheTtl, &CachePlan { main: ttl, donor: None }, "ttl=90s", "ttl=configured");
         let awkward = "a and b capacity=1 and c";
         let plan = CachePlan {
             main: turn(awkward, capacity(2), capacity(1)),
@@ -146,7 +140,11 @@ mod tests {
             "capacity=1 and a and b capacity=1 and c capacity=4",
         );
         assert_eq!(plan.to_plan().scope, [awkward, awkward]);
-        assert_eq!(plan.turns().next().map(|turn| &turn.forward), Some(&capacity(3)), "bytes are given first");
+        assert_eq!(
+            plan.turns().next().map(|turn| &turn.forward),
+            Some(&capacity(3)),
+            "bytes are given first"
+        );
     }
 
     #[test]

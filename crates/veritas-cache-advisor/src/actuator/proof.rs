@@ -44,12 +44,7 @@ struct Gain {
 }
 
 /// Returns the gain in a figure, or `None` when there was nothing to gain.
-fn gain(
-    replayed: &Replayed,
-    is_sampled: bool,
-    figure: impl Fn(&Tally) -> f64,
-    seed: u64,
-) -> Option<Gain> {
+fn gain(replayed: &Replayed, is_sampled: bool, figure: impl Fn(&Tally) -> f64, seed: u64) -> Option<Gain> {
     let sides = |pairs: &[Pair]| -> Vec<(f64, f64)> {
         pairs.iter().map(|pair| (figure(&pair.before), figure(&pair.after))).collect()
     };
@@ -151,9 +146,7 @@ impl Measured<'_> {
     /// the time.
     pub(crate) fn gain(self) -> MeasuredGain {
         let look_ups = self.look_ups.max(1.0);
-        let of = |figure: fn(&Tally) -> f64, seed: u64| {
-            gain(self.replayed, self.is_sampled, figure, seed)
-        };
+        let of = |figure: fn(&Tally) -> f64, seed: u64| gain(self.replayed, self.is_sampled, figure, seed);
         let (by_misses, by_seconds) = (of(misses, self.seed), of(seconds, self.seed ^ 2));
         let is_slower = by_seconds.is_some_and(|gain| gain.interval.high < 0.0);
         let metric = if is_slower { WorkMetric::Seconds } else { self.metric };

@@ -93,12 +93,7 @@ impl CacheAdvisor {
         (advice, advised)
     }
 
-    fn known<'a>(
-        &self,
-        state: &State,
-        readings: &'a [NamespaceReading],
-        at: Monotonic,
-    ) -> Vec<Known<'a>> {
+    fn known<'a>(&self, state: &State, readings: &'a [NamespaceReading], at: Monotonic) -> Vec<Known<'a>> {
         let recordings = self.shared.recordings();
         let of = |(place, tracked): (usize, &super::Tracked)| {
             let reading = readings.iter().find(|reading| reading.id == tracked.id)?;
@@ -153,7 +148,9 @@ impl CacheAdvisor {
             findings.push(finding);
             let pays = own.is_some_and(|own| net.gain_of_stopping(own) >= options.worthwhile);
             if !pays {
-                said.reasons.push("watching costs about as much as caching: it is for the code to leave it out".to_owned());
+                said.reasons.push(
+                    "watching costs about as much as caching: it is for the code to leave it out".to_owned(),
+                );
             }
             Some(wish).filter(|_| pays)
         } else if let Some(candidate) = &dormant {
@@ -179,7 +176,9 @@ impl CacheAdvisor {
         if let (Some(advice), Some(_)) = (&said.capacity, &capacity) {
             said.funding = budget.fund(view.reading, advice.to, advice.seconds_saved, donors);
             if said.funding.is_none() {
-                said.reasons.push("no other namespace can give the bytes without losing more than half of it".to_owned());
+                said.reasons.push(
+                    "no other namespace can give the bytes without losing more than half of it".to_owned(),
+                );
             }
         }
         let funded = said.funding.is_some();

@@ -179,11 +179,7 @@ impl Tracked {
     pub(crate) fn curve(&self, options: &AdvisorOptions) -> MissRatioCurve {
         let curve = self.curve.curve();
         let is_short = curve.look_ups < options.fewest_look_ups.max(self.last_curve.look_ups / 2);
-        if is_short && !self.last_curve.points.is_empty() {
-            self.last_curve.clone()
-        } else {
-            curve
-        }
+        if is_short && !self.last_curve.points.is_empty() { self.last_curve.clone() } else { curve }
     }
 
     pub(crate) fn ttl_curve(&self) -> TtlCurve {

@@ -37,7 +37,8 @@ pub(crate) fn dormant(view: &View<'_>, own: OwnCosts, options: &AdvisorOptions) 
     if !view.reading.tuning.bypass || !view.is_enough(options) {
         return None;
     }
-    let point = view.curve.points.iter().min_by_key(|point| point.capacity.get().abs_diff(view.capacity.get()))?;
+    let point =
+        view.curve.points.iter().min_by_key(|point| point.capacity.get().abs_diff(view.capacity.get()))?;
     let miss_ratio = view.curve.miss_ratio_at(view.capacity)? + point.error_bound;
     let candidate = Candidate::of((1.0 - miss_ratio).max(0.0), view.loads.mean()?, own)?;
     (candidate.net * view.look_ups_per_second() >= options.least_saving).then_some(candidate)
@@ -74,7 +75,8 @@ pub(crate) fn functions(found: &[Finding], own: OwnCosts, now: Timestamp) -> Vec
 
 #[expect(clippy::cast_precision_loss, reason = "counts of calls stay below 2^53")]
 fn function(found: &Finding, own: OwnCosts, now: Timestamp) -> Option<Finding> {
-    let (Subject::Function { name }, Cause::RepeatedComputation { calls, .. }) = (&found.subject, &found.cause)
+    let (Subject::Function { name }, Cause::RepeatedComputation { calls, .. }) =
+        (&found.subject, &found.cause)
     else {
         return None;
     };
@@ -119,8 +121,7 @@ mod tests {
 
     use super::*;
 
-    const OWN: OwnCosts =
-        OwnCosts { hit: 100e-9, miss: 100e-9, store: 300e-9, bypassed: 50e-9, error: 0.5 };
+    const OWN: OwnCosts = OwnCosts { hit: 100e-9, miss: 100e-9, store: 300e-9, bypassed: 50e-9, error: 0.5 };
 
     fn repeated(hit_ratio: f64, mean_seconds: f64) -> Finding {
         let now = Timestamp::default();

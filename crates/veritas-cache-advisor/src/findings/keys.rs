@@ -28,7 +28,8 @@ pub(crate) fn hot(view: &View<'_>, options: &AdvisorOptions) -> Vec<Finding> {
     let among = view.hot_look_ups as f64 / sampled.clamp(1e-6, 1.0);
     let share = |count: u64| (count as f64 / among.max(1.0)).min(1.0);
     let is_hot = |hot: &&crate::HotKey| {
-        share(hot.at_least()) >= options.hot_share && hot.at_least() >= (options.fewest_look_ups as f64 * 0.05) as u64
+        share(hot.at_least()) >= options.hot_share
+            && hot.at_least() >= (options.fewest_look_ups as f64 * 0.05) as u64
     };
     view.hot
         .iter()

@@ -23,7 +23,8 @@ pub(crate) fn advise(
     options: &AdvisorOptions,
     reasons: &mut Vec<String>,
 ) -> Option<CapacityAdvice> {
-    if !view.is_enough(options) || view.reading.tuning.bypass || view.curve.look_ups < options.fewest_look_ups {
+    if !view.is_enough(options) || view.reading.tuning.bypass || view.curve.look_ups < options.fewest_look_ups
+    {
         return None;
     }
     let now = here(view)?;
@@ -47,7 +48,8 @@ struct Point {
 
 fn here(view: &View<'_>) -> Option<Point> {
     let miss_ratio = view.curve.miss_ratio_at(view.capacity)?;
-    let nearest = view.curve.points.iter().min_by_key(|point| point.capacity.get().abs_diff(view.capacity.get()))?;
+    let nearest =
+        view.curve.points.iter().min_by_key(|point| point.capacity.get().abs_diff(view.capacity.get()))?;
     Some(Point { capacity: view.capacity, miss_ratio, error_bound: nearest.error_bound })
 }
 
@@ -90,15 +92,17 @@ fn more(view: &View<'_>, now: &Point, options: &AdvisorOptions) -> Option<Capaci
     let enough = larger.iter().find(|point| point.miss_ratio <= best + A_POINT)?;
     let advice = advice(view, now, enough);
     let gone = now.miss_ratio - enough.miss_ratio - advice.error_bound;
-    (gone >= options.worthwhile * now.miss_ratio && gone > 0.0 && advice.seconds_saved >= options.least_saving)
+    (gone >= options.worthwhile * now.miss_ratio
+        && gone > 0.0
+        && advice.seconds_saved >= options.least_saving)
         .then_some(advice)
 }
 
 fn less(view: &View<'_>, now: &Point) -> Option<CapacityAdvice> {
     let smaller = points(view, |times| times <= 0.5);
-    let enough = smaller
-        .iter()
-        .find(|point| point.miss_ratio + now.error_bound.hypot(point.error_bound) <= now.miss_ratio + HALF_A_POINT)?;
+    let enough = smaller.iter().find(|point| {
+        point.miss_ratio + now.error_bound.hypot(point.error_bound) <= now.miss_ratio + HALF_A_POINT
+    })?;
     Some(advice(view, now, enough))
 }
 

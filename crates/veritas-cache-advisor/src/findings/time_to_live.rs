@@ -38,7 +38,9 @@ pub(crate) fn advise(
     let now = at(view.ttl_curve, view.reading.tuning.ttl)?;
     let Some(stale_now) = now.staleness else {
         if is_due_to_time(view) {
-            reasons.push("whether values change is not known (no digests): no longer life is advised".to_owned());
+            reasons.push(
+                "whether values change is not known (no digests): no longer life is advised".to_owned(),
+            );
         }
         return None;
     };
@@ -88,7 +90,8 @@ fn of(curve: &TtlCurve, point: &TtlPoint) -> Point {
 
 #[expect(clippy::cast_precision_loss, reason = "counts of look-ups stay below 2^53")]
 fn is_due_to_time(view: &View<'_>) -> bool {
-    view.counted.expirations as f64 >= DUE_TO_TIME * view.counted.misses as f64 && view.counted.expirations > 0
+    view.counted.expirations as f64 >= DUE_TO_TIME * view.counted.misses as f64
+        && view.counted.expirations > 0
 }
 
 fn advice(now: &Point, then: &Point) -> TimeToLiveAdvice {
@@ -115,7 +118,12 @@ fn points(view: &View<'_>) -> impl Iterator<Item = Point> {
     view.ttl_curve.points.iter().map(|point| of(view.ttl_curve, point))
 }
 
-fn longer(view: &View<'_>, now: &Point, stale_now: f64, options: &AdvisorOptions) -> Option<TimeToLiveAdvice> {
+fn longer(
+    view: &View<'_>,
+    now: &Point,
+    stale_now: f64,
+    options: &AdvisorOptions,
+) -> Option<TimeToLiveAdvice> {
     let fresh = |point: &Point| point.staleness.is_some_and(|stale| stale - stale_now <= options.most_stale);
     let longer: Vec<Point> = points(view)
         .filter(|point| point.ttl.as_secs_f64() >= SMALLEST_STEP * now.ttl.as_secs_f64())

@@ -40,7 +40,8 @@ pub(crate) struct Budget {
 impl Budget {
     /// Reads who has what.
     pub(crate) fn of(total: Bytes, readings: &[NamespaceReading]) -> Self {
-        let taken = readings.iter().map(|reading| committed(total, reading).get()).fold(0, u64::saturating_add);
+        let taken =
+            readings.iter().map(|reading| committed(total, reading).get()).fold(0, u64::saturating_add);
         Self { total, free: Bytes::new(total.get().saturating_sub(taken)) }
     }
 

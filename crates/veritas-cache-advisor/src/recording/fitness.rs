@@ -226,12 +226,7 @@ mod tests {
         check_span(30, 30_000, None, Err("15 s can be measured, 20 s are needed"));
         check_span(100, 100_000, Some(10), Ok((50_000, 100_000)));
         check_span(100, 100_000, Some(20), Err("50 s can be measured, 60 s are needed"));
-        check_span(
-            100,
-            701_000,
-            None,
-            Err("the last recorded access is 601 s old, at most 600 s may be"),
-        );
+        check_span(100, 701_000, None, Err("the last recorded access is 601 s old, at most 600 s may be"));
         let options = ProofOptions::default();
         let empty = Recording::new(1, SampleRate::ALL);
         assert_eq!(span(&empty, 0, None, &options).unwrap_err(), Unfit::Empty);
@@ -264,7 +259,16 @@ mod tests {
     #[test]
     fn a_replay_must_resemble_the_live_cache() {
         let options = ProofOptions::default();
-        let check = |replayed: &Replayed, share, today| check(replayed, 1_500.0 + 4_000.0 * f64::from(u8::from(share == 0.5)), 100.0, share, today, &options);
+        let check = |replayed: &Replayed, share, today| {
+            check(
+                replayed,
+                1_500.0 + 4_000.0 * f64::from(u8::from(share == 0.5)),
+                100.0,
+                share,
+                today,
+                &options,
+            )
+        };
         assert_eq!(check(&replayed(10, 400, 420), 1.0, true), Ok(()));
         assert_eq!(
             check(&replayed(10, 400, 200), 1.0, true),

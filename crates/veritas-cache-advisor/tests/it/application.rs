@@ -15,7 +15,7 @@ pub(crate) const MIB: u64 = 1024 * KIB;
 
 /// What a cache costs itself, in tests: the clock does not see it.
 pub(crate) const OWN: OwnCosts =
-        OwnCosts { hit: 100e-9, miss: 100e-9, store: 300e-9, bypassed: 50e-9, error: 0.5 };
+    OwnCosts { hit: 100e-9, miss: 100e-9, store: 300e-9, bypassed: 50e-9, error: 0.5 };
 
 /// A value: its bytes, and a version that its source changes.
 #[derive(Clone)]
@@ -86,7 +86,13 @@ impl Application {
     }
 
     /// Opens a namespace of values of 1000 bytes that take 5 ms to load.
-    pub(crate) fn open(&mut self, name: &str, options: NamespaceOptions, keys: usize, exponent: f64) -> &mut Namespace {
+    pub(crate) fn open(
+        &mut self,
+        name: &str,
+        options: NamespaceOptions,
+        keys: usize,
+        exponent: f64,
+    ) -> &mut Namespace {
         let cache = self.caches.namespace_with::<Value>(name, options).with_digest(|value| value.version);
         self.namespaces.push(Namespace {
             cache,

@@ -19,7 +19,12 @@ fn forever() -> NamespaceOptions {
 #[test]
 fn a_cache_that_is_as_it_should_be_gives_no_finding() {
     let mut application = Application::new(8 * MIB, 11, options());
-    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(4 * MIB)), ..forever() }, 2_500, 0.6);
+    application.open(
+        "users",
+        NamespaceOptions { capacity: Some(Bytes::new(4 * MIB)), ..forever() },
+        2_500,
+        0.6,
+    );
     application.run(Duration::from_mins(5));
     assert_eq!(kinds(&application), []);
     assert_eq!(application.advice.proposals, []);
@@ -32,7 +37,12 @@ fn a_cache_that_is_as_it_should_be_gives_no_finding() {
 #[test]
 fn little_was_observed_and_nothing_is_said() {
     let mut application = Application::new(8 * MIB, 12, options());
-    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(128 * KIB)), ..forever() }, 5_000, 0.6);
+    application.open(
+        "users",
+        NamespaceOptions { capacity: Some(Bytes::new(128 * KIB)), ..forever() },
+        5_000,
+        0.6,
+    );
     application.run(Duration::from_secs(10));
     assert_eq!(kinds(&application), []);
     let reasons = &application.advisor.readings()[0].reasons;
@@ -57,12 +67,18 @@ fn a_hot_key_is_found_by_its_share() {
 #[test]
 fn a_big_value_is_found() {
     let mut application = Application::new(8 * MIB, 14, options());
-    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(2 * MIB)), ..forever() }, 100, 0.6);
+    application.open(
+        "users",
+        NamespaceOptions { capacity: Some(Bytes::new(2 * MIB)), ..forever() },
+        100,
+        0.6,
+    );
     let big = Value { bytes: vec![0; 300_000].into(), version: 1 };
     application.run(Duration::from_secs(20));
     assert!(application.namespaces[0].cache.set(&"big", big));
     application.run(Duration::from_secs(40));
-    let finding = application.advice.findings.iter().find(|finding| finding.kind == FindingKind::BigKey).unwrap();
+    let finding =
+        application.advice.findings.iter().find(|finding| finding.kind == FindingKind::BigKey).unwrap();
     let bytes = finding.evidence.iter().find(|one| one.name == "key_bytes").unwrap().value;
     assert!((300_000.0..301_000.0).contains(&bytes), "{bytes}");
 }
@@ -76,7 +92,8 @@ fn a_namespace_that_nobody_reads_is_found() {
         (0..100).for_each(|key| assert!(sink.set(&(minute * 100 + key), key)));
         application.run(Duration::from_secs(1));
     }
-    let finding = application.advice.findings.iter().find(|finding| finding.subject.name() == "sink").unwrap();
+    let finding =
+        application.advice.findings.iter().find(|finding| finding.subject.name() == "sink").unwrap();
     assert_eq!(finding.kind, FindingKind::CacheNetLoss);
     assert!(finding.recommendation.contains("Nobody reads"), "{}", finding.recommendation);
 }
@@ -87,20 +104,30 @@ fn values_that_change_sooner_than_they_die_are_found_stale() {
     let ttl = NamespaceOptions { ttl: Some(Duration::from_mins(1)), ..forever() };
     application.open("prices", ttl, 200, 0.6).changes_after = Some(Duration::from_secs(45));
     application.run(Duration::from_mins(8));
-    let finding = application.advice.findings.iter().find(|finding| finding.kind == FindingKind::CacheTtl).unwrap();
+    let finding =
+        application.advice.findings.iter().find(|finding| finding.kind == FindingKind::CacheTtl).unwrap();
     assert!(finding.recommendation.contains("are answered with an old value"), "{}", finding.recommendation);
     let proposed: Vec<_> = application.advice.proposals.iter().map(|proposal| proposal.kind).collect();
-    assert!(!proposed.contains(&veritas_model::ChangeKind::CacheTtl), "how fresh is fresh is not ours to say");
+    assert!(
+        !proposed.contains(&veritas_model::ChangeKind::CacheTtl),
+        "how fresh is fresh is not ours to say"
+    );
 }
 
 #[test]
 fn findings_and_proposals_keep_their_identity() {
     let mut application = Application::new(32 * MIB, 17, options());
-    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(512 * KIB)), ..forever() }, 6_000, 0.8);
+    application.open(
+        "users",
+        NamespaceOptions { capacity: Some(Bytes::new(512 * KIB)), ..forever() },
+        6_000,
+        0.8,
+    );
     application.run(Duration::from_mins(3));
     let identities = |application: &Application| {
         let findings: Vec<_> = application.advice.findings.iter().map(|finding| finding.id.clone()).collect();
-        let proposals: Vec<_> = application.advice.proposals.iter().map(|proposal| proposal.id.clone()).collect();
+        let proposals: Vec<_> =
+            application.advice.proposals.iter().map(|proposal| proposal.id.clone()).collect();
         (findings, proposals)
     };
     let first = identities(&application);

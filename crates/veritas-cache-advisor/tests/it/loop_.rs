@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use veritas_cache::{Knob, KnobName, NamespaceOptions};
 use veritas_model::{
-    Actuator, ActuatorError, Alpha, ChangeKind, Finding, FindingKind, MeasuredGain, NotProven, Presence, Proposal,
-    Proven, WorkMetric, WorkTotals,
+    Actuator, ActuatorError, Alpha, ChangeKind, Finding, FindingKind, MeasuredGain, NotProven, Presence,
+    Proposal, Proven, WorkMetric, WorkTotals,
 };
 
 use crate::application::{Application, KIB, MIB, options};
@@ -195,7 +195,10 @@ fn what_harms_or_does_nothing_is_not_proven() {
     for (namespace, kib) in [("users", 256), ("users", 1_030), ("small", 8_192)] {
         let proposal = asked_for(&application, ChangeKind::CacheCapacity, namespace, capacity(kib));
         let refused = proven(&application, &proposal);
-        assert!(matches!(refused, Err(NotProven::NotSignificant { .. } | NotProven::TooSmall { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(NotProven::NotSignificant { .. } | NotProven::TooSmall { .. })),
+            "{refused:?}"
+        );
     }
     let stop = asked_for(&application, ChangeKind::CacheStop, "users", Knob::Bypass(true));
     assert!(matches!(proven(&application, &stop), Err(NotProven::NotSignificant { .. })));
