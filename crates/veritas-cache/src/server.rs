@@ -158,16 +158,22 @@ impl NodeReading {
     /// Returns how many keys it has in all databases.
     pub fn keys(&self) -> Option<u64> {
         let databases = self.keyspace.as_ref().ok()?;
-        Some(databases.iter().map(|database| database.keys).sum())
+        Some(sum(databases.iter().map(|database| database.keys)))
     }
 
     /// Returns the share of its keys that never expire, as the server counts them;
     /// `None` when that is not known or there are no keys.
     pub fn without_ttl(&self) -> Option<Ratio> {
         let databases = self.keyspace.as_ref().ok()?;
-        let lasting = databases.iter().map(|database| database.keys.saturating_sub(database.expires)).sum();
+        let lasting = databases.iter().map(|database| database.keys.saturating_sub(database.expires));
+        let lasting = sum(lasting);
         Ratio::of(lasting, self.keys()?)
     }
+}
+
+/// Adds counts of a server, which may be anything.
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 /// How a server works with others.

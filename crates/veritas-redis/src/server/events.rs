@@ -168,7 +168,8 @@ fn slow_entry(entry: &Value, prefix: &str) -> Option<SlowEntry> {
     let words = items(parts.get(3)?)?;
     let command = text(words.first()?)?.to_ascii_lowercase();
     let more = words.last().filter(|_| words.len() == SHOWN_ARGUMENTS).and_then(hidden_arguments);
-    let arguments = words.len() as u64 - 1 + more.map_or(0, |more| more.saturating_sub(1));
+    let hidden = more.map_or(0, |more| more.saturating_sub(1));
+    let arguments = (words.len() as u64 - 1).saturating_add(hidden);
     // A renamed or a mistyped command may be anything; one that Redis has is letters.
     let is_word = command.len() <= 32
         && command.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
@@ -245,6 +246,8 @@ mod tests {
         words.extend(["a:1"; 30]);
         words.push("... (970 more arguments)");
         check(&words, "del", Some("a:*"), 1_000);
+        words[31] = "... (18446744073709551615 more arguments)";
+        check(&words, "del", Some("a:*"), u64::MAX);
     }
 
     #[test]

@@ -128,3 +128,99 @@ async fn sample_keys(
     }
     sample::conclude(&chosen, &questions, &last, database, keys, prefix, remembered)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use veritas_cache::server::ServerReading;
+    use veritas_model::{SystemClock, Timestamp};
+
+    use super::*;
+    use crate::server::findings::findings;
+
+    /// What a server tells, an `@` for each number.
+    const TOLD: &str = "\
+        redis_version:7.0.15\nredis_mode:standalone\nrun_id:x\nuptime_in_seconds:@\nserver_time_usec:@\n\
+        used_memory:@\nused_memory_rss:@\nused_memory_peak:@\nmaxmemory:@\nmaxmemory_policy:allkeys-lfu\n\
+        mem_fragmentation_ratio:@\ntotal_system_memory:@\ndb0:keys=@,expires=@,avg_ttl=@\n\
+        db1:keys=@,expires=@\ntotal_commands_processed:@\ninstantaneous_ops_per_sec:@\nkeyspace_hits:@\n\
+        keyspace_misses:@\nevicted_keys:@\nexpired_keys:@\ntotal_connections_received:@\n\
+        rejected_connections:@\ntotal_net_input_bytes:@\ntotal_net_output_bytes:@\nlatest_fork_usec:@\n\
+        connected_clients:@\nblocked_clients:@\nmaxclients:@\nrole:master\nconnected_slaves:@\n\
+        master_repl_offset:@\nslave0:ip=x,state=online,offset=@\nloading:0\nrdb_changes_since_last_save:@\n\
+        rdb_last_save_time:@\naof_enabled:1\ncmdstat_keys:calls=@,usec=@,failed_calls=@\n\
+        cmdstat_get:calls=@,usec=@\nlatency_percentiles_usec_get:p50=@,p99=@,p@=@\n";
+
+    /// Lines as a server may tell them, with numbers that no server should.
+    fn told() -> impl Strategy<Value = String> {
+        let number = prop_oneof![
+            Just("0".to_owned()),
+            Just("-1".to_owned()),
+            Just("18446744073709551615".to_owned()),
+            Just("9223372036854775807".to_owned()),
+            Just("nan".to_owned()),
+            Just("1e308".to_owned()),
+            "[0-9]{1,6}",
+        ];
+        prop::collection::vec(number, 50).prop_map(|numbers| {
+            let mut numbers = numbers.iter().cycle();
+            let mut parts = TOLD.split('@');
+            let mut text = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                text.extend(numbers.next().map(String::as_str));
+                text.push_str(part);
+            }
+            text
+        })
+    }
+
+    /// Any reply at all.
+    fn reply() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Nil),
+            Just(Value::Okay),
+            any::<i64>().prop_map(Value::Int),
+            prop::collection::vec(any::<u8>(), 0..24).prop_map(Value::BulkString),
+            Just(Value::BulkString(b"... (18446744073709551615 more arguments)".to_vec())),
+            any::<f64>().prop_map(Value::Double),
+        ];
+        leaf.prop_recursive(4, 200, 40, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..40).prop_map(Value::Array),
+                prop::collection::vec((inner.clone(), inner), 0..4).prop_map(Value::Map),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn a_hostile_server_is_read_judged_and_sampled_without_a_panic(
+            info in told(),
+            later in told(),
+            others in prop::collection::vec(reply(), 3),
+            chosen in prop::collection::vec(reply(), 0..30),
+            answers in prop::collection::vec(reply(), 0..60),
+        ) {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+            let readings = [info, later].map(|info| {
+                let mut told = vec![Value::BulkString(info.into_bytes())];
+                told.extend(others.clone());
+                let mut reading = reading_of("here".into(), &told, "veritas", &clock);
+                let mut remembered = Remembered::default();
+                let mut sampled = remembered.choose(&chosen, true);
+                let mut questions = sampled.questions();
+                while !questions.next(&sampled, 20).is_empty() && !answers.is_empty() {
+                    questions.answer(&mut sampled, &answers);
+                }
+                let last = sampled.last_questions();
+                let keys = reading.keys();
+                reading.sample = sample::conclude(&sampled, &questions, &last, 0, keys, "veritas", &mut remembered);
+                let (name, read_at) = ("main".to_owned(), Timestamp::default());
+                ServerReading { name, read_at, took: Duration::ZERO, nodes: vec![reading], left_off: 0 }
+            });
+            findings(&readings[0], None);
+            findings(&readings[1], Some(&readings[0]));
+        }
+    }
+}
