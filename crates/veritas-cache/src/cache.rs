@@ -362,6 +362,18 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         outcome
     }
 
+    /// Tells the tap of what would be stored if the cache did more than watch.
+    fn tap_unstored(&self, key: &KeyRef<'_>, prepared: &Prepared<V>) {
+        let weight = prepared.entry.as_ref().map_or(0, |(_, entry)| entry.weight());
+        if prepared.lives && weight > 0 {
+            self.tap(key, prepared.now, || AccessKind::Store {
+                weight: u32::try_from(weight).unwrap_or(u32::MAX),
+                cost_us: u32::try_from(prepared.cost.as_micros()).unwrap_or(u32::MAX),
+                value: prepared.digest,
+            });
+        }
+    }
+
     /// Removes what is outdated, when nothing takes its place. May be called under a lock.
     fn put_nothing(&self, key: &KeyRef<'_>) -> Stored<V> {
         let mut outcome = Stored::nothing();

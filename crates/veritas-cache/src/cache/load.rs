@@ -167,7 +167,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         loader: impl FnOnce() -> Result<Loaded<V>, E>,
     ) -> Result<Option<V>, Arc<E>> {
         match self.ask(&key, wants) {
-            Asked::Bypassed => self.alone(loader),
+            Asked::Bypassed => self.alone(&key, loader),
             Asked::Missed => self.load(key, wants, loader),
             Asked::Found(found) if !found.is_due => Ok(found.value),
             Asked::Found(found) => Ok(match self.renew(&key, &found) {
@@ -188,7 +188,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         F: Future<Output = Result<Loaded<V>, E>>,
     {
         match self.ask(&key, wants) {
-            Asked::Bypassed => self.alone_async(loader).await,
+            Asked::Bypassed => self.alone_async(&key, loader).await,
             Asked::Missed => self.load_async(key, wants, loader).await,
             Asked::Found(found) if !found.is_due => Ok(found.value),
             Asked::Found(found) => Ok(match self.renew(&key, &found) {
@@ -213,12 +213,12 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
                     Err(lead) => return self.lead(lead, false, loader),
                 },
                 Part::Follow(flight) => {
-                    let Some(outcome) = flight.wait() else { return self.alone(loader) };
+                    let Some(outcome) = flight.wait() else { return self.alone(&key, loader) };
                     if let Some(result) = self.outcome_for(asked, wants, flight.began(), outcome) {
                         return result;
                     }
                 }
-                Part::Alone => return self.alone(loader),
+                Part::Alone => return self.alone(&key, loader),
             }
         }
     }
@@ -242,12 +242,12 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
                 },
                 Part::Follow(flight) => {
                     let began = flight.began();
-                    let Some(follow) = flight.follow() else { return self.alone_async(loader).await };
+                    let Some(follow) = flight.follow() else { return self.alone_async(&key, loader).await };
                     if let Some(result) = self.outcome_for(asked, wants, began, follow.await) {
                         return result;
                     }
                 }
-                Part::Alone => return self.alone_async(loader).await,
+                Part::Alone => return self.alone_async(&key, loader).await,
             }
         }
     }

@@ -14,6 +14,8 @@ pub struct LatestReadings(RwLock<Option<Latest>>);
 pub struct Latest {
     /// The reading.
     pub reading: Arc<ServerReading>,
+    /// The one before it.
+    pub before: Option<Arc<ServerReading>>,
     /// What happened per second between it and the one before, by the address of the node.
     pub rates: Arc<Vec<(String, NodeRates)>>,
 }
@@ -29,7 +31,8 @@ impl LatestReadings {
             };
             reading.nodes.iter().filter_map(between).collect()
         });
-        *latest = Some(Latest { reading: Arc::new(reading), rates: Arc::new(rates) });
+        let before = latest.take().map(|latest| latest.reading);
+        *latest = Some(Latest { reading: Arc::new(reading), before, rates: Arc::new(rates) });
     }
 
     /// Returns the last reading; `None` before the first.

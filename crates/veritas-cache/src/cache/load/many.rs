@@ -291,7 +291,10 @@ impl<'a, V: Clone + Send + Sync + 'static, E: Send + Sync + 'static> Batch<'a, V
         for (own, result) in own.into_iter().zip(brought) {
             self.answers[own.key] = Some(match own.lead {
                 Some(lead) => self.cache.land(lead, false, took, result),
-                None => result.map(|loaded| loaded.value),
+                None => result.map(|loaded| {
+                    self.cache.would_store(&self.key(own.key), &loaded, took);
+                    loaded.value
+                }),
             });
         }
     }

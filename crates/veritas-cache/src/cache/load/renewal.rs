@@ -71,7 +71,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let encoded = self.encode(key);
         let key = self.key_ref(&encoded);
         match self.ask(&key, wants) {
-            Asked::Bypassed => self.alone(loader),
+            Asked::Bypassed => self.alone(&key, loader),
             Asked::Missed => self.load(key, wants, loader),
             Asked::Found(found) => {
                 if found.is_due
@@ -149,7 +149,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let encoded = self.encode(key);
         let key = self.key_ref(&encoded);
         let found = match self.ask(&key, wants) {
-            Asked::Bypassed => return self.alone_async(loader).await,
+            Asked::Bypassed => return self.alone_async(&key, loader).await,
             Asked::Missed => return self.load_async(key, wants, loader).await,
             Asked::Found(found) if !found.is_due => return Ok(found.value),
             Asked::Found(found) => found,

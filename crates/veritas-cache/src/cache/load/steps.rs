@@ -4,7 +4,7 @@ use std::{
     any::Any,
     future::{Future, poll_fn},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -283,24 +283,45 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         }
     }
 
+    /// Tells the tap what a cache that only watches would have stored now. Nothing is.
+    pub(super) fn would_store(&self, key: &KeyRef<'_>, loaded: &Loaded<V>, took: Duration) {
+        if !self.namespace().settings.is_bypassed() || self.namespace().tapped.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let began = self.began();
+        let tags = Stamp::new(began.tags, &loaded.tags);
+        if let Some(keep) = self.keep(key, loaded, took, tags, began) {
+            let prepared = self.prepare(key, loaded.value.clone(), keep);
+            self.tap_unstored(key, &prepared);
+        }
+    }
+
     /// Runs a loader for its caller alone.
     pub(super) fn alone<E>(
         &self,
+        key: &KeyRef<'_>,
         loader: impl FnOnce() -> Result<Loaded<V>, E>,
     ) -> Result<Option<V>, Arc<E>> {
         let run = Run::start(self, 1);
         let result = loader();
-        run.ended(&[result.as_ref()]);
+        let took = run.ended(&[result.as_ref()]);
+        if let Ok(loaded) = &result {
+            self.would_store(key, loaded, took);
+        }
         result.map(|loaded| loaded.value).map_err(Arc::new)
     }
 
     pub(super) async fn alone_async<E, F: Future<Output = Result<Loaded<V>, E>>>(
         &self,
+        key: &KeyRef<'_>,
         loader: impl FnOnce() -> F,
     ) -> Result<Option<V>, Arc<E>> {
         let run = Run::start(self, 1);
         let result = loader().await;
-        run.ended(&[result.as_ref()]);
+        let took = run.ended(&[result.as_ref()]);
+        if let Ok(loaded) = &result {
+            self.would_store(key, loaded, took);
+        }
         result.map(|loaded| loaded.value).map_err(Arc::new)
     }
 }
