@@ -172,15 +172,15 @@ impl KeyEncoder {
     /// instructions.
     #[inline]
     fn small_integer(&mut self, tag: u8, magnitude: u64) -> bool {
-        let place = self.inline.get_mut(self.inline_len..).and_then(|rest| rest.first_chunk_mut::<10>());
+        let place = self.inline.get_mut(self.inline_len..).and_then(|rest| rest.first_chunk_mut::<16>());
         let Some(place) = place.filter(|_| self.spilled.is_empty()) else { return false };
         let zeros = magnitude.leading_zeros() / 8;
-        // Eight bytes are written whatever the length; those beyond it are zeros.
-        let significant = magnitude.checked_shl(8 * zeros).unwrap_or(0).to_be_bytes();
         let len = 8 - zeros as usize;
-        place[0] = tag;
-        place[1] = len.to_le_bytes()[0];
-        place[2..].copy_from_slice(&significant);
+        // Shifted up, the most significant byte comes first and zeros behind the last one.
+        let significant = magnitude.checked_shl(8 * zeros).unwrap_or(0).swap_bytes();
+        // Written at once, so that reading it as one word next does not wait for its parts.
+        let word = u128::from(significant) << 16 | u128::from(len as u64) << 8 | u128::from(tag);
+        *place = word.to_le_bytes();
         self.inline_len += 2 + len;
         true
     }

@@ -196,7 +196,7 @@ impl Shared {
             let grants = &store.namespace().grants;
             grants.granted().saturating_sub(grants.entitled())
         };
-        let wanted = need.max(lacks / 8);
+        let wanted = (need + need / 32 + 2).max(lacks / 8);
         let mut fed = 0;
         while fed < wanted {
             let richest = stores.iter().filter(|store| excess(store) > 0);
@@ -207,6 +207,8 @@ impl Shared {
             }
             fed += given;
         }
+        // At once, before the ones that it was taken from take it back.
+        hungry.grow(hash, fed);
         fed > 0
     }
 }

@@ -72,16 +72,18 @@ fn folded(one: u64, other: u64) -> u64 {
     (product as u64 ^ (product >> 64) as u64)
 }
 
-/// Compares in a few wide words, where a comparison of slices would call a function.
+/// Compares two keys of one length in a few wide words, where a comparison of slices
+/// would call a function; mostly it is one word.
 #[inline]
-fn equal(one: &[u8; INLINE], other: &[u8; INLINE]) -> bool {
-    let word = |bytes: &[u8; INLINE], at: usize| {
-        let mut word = [0; 16];
-        word.copy_from_slice(&bytes[at..at + 16]);
-        u128::from_ne_bytes(word)
+fn equal(one: &[u8; INLINE], other: &[u8; INLINE], len: usize) -> bool {
+    let differ = |at: usize| {
+        let (mut first, mut second) = ([0; 16], [0; 16]);
+        first.copy_from_slice(&one[at..at + 16]);
+        second.copy_from_slice(&other[at..at + 16]);
+        u128::from_ne_bytes(first) ^ u128::from_ne_bytes(second)
     };
-    // The last one overlaps the one before.
-    [0, 16, INLINE - 16].into_iter().fold(0, |differing, at| differing | (word(one, at) ^ word(other, at))) == 0
+    // The last word overlaps the one before.
+    differ(0) == 0 && (len <= 16 || (differ(16) | differ(INLINE - 16)) == 0)
 }
 
 /// A key to look up.
@@ -141,7 +143,7 @@ impl Equivalent<TableKey> for KeyRef<'_> {
         self.hash == key.hash
             && match (&key.text, self.padded) {
                 (Text::Inline { len, bytes }, Some(padded)) => {
-                    usize::from(*len) == self.bytes.len() && equal(bytes, padded)
+                    usize::from(*len) == self.bytes.len() && equal(bytes, padded, self.bytes.len())
                 }
                 _ => *self.bytes == *key.bytes(),
             }

@@ -84,6 +84,8 @@ pub(crate) trait Any: Send + Sync {
     fn clear(&self, event: Event, now: Now) -> u64;
     /// Returns what it may weigh by now.
     fn capacity(&self) -> u64;
+    /// Raises what the shard of a hash may weigh, by up to `room` and to its part, as far as that is granted.
+    fn grow(&self, hash: u64, room: u64);
     /// Gives back up to `room`, but nothing of the shard of the hash `except`; returns how much it was.
     fn shrink(&self, room: u64, except: Option<u64>, now: Now, garbage: &mut Garbage) -> u64;
     /// Lists at most about `limit` living entries whose keys begin with `prefix`, after
@@ -184,8 +186,9 @@ impl<V> Store<V> {
         let limit = self.namespace.grants.limit();
         // Shards grow alike, but for the sake of a value that is heavy beside its part.
         let fair = limit / self.shards.len() as u64;
-        let needed = if weight > heaviest(capacity.max(fair)) { weight + weight / 32 + 2 } else { 0 };
-        let step = (capacity / 2).clamp(SMALLEST_STEP, LARGEST_STEP).max(weight);
+        let enough = weight + weight / 32 + 2;
+        let needed = if weight > heaviest(capacity.max(fair)) { enough } else { 0 };
+        let step = (capacity / 2).clamp(SMALLEST_STEP, LARGEST_STEP).max(enough);
         let wanted = (capacity + step).min(fair).max(needed);
         if wanted <= capacity || wanted > fair.max(limit.min(SMALLEST_PART)) {
             return false;
@@ -361,6 +364,17 @@ impl<V: Clone + Send + Sync + 'static> Any for Store<V> {
 
     fn capacity(&self) -> u64 {
         self.shards.iter().map(|shard| shard.read().capacity()).sum()
+    }
+
+    fn grow(&self, hash: u64, room: u64) {
+        let mut table = self.shard(hash).write();
+        let part = self.namespace.grants.limit() / self.shards.len() as u64;
+        let wanted = part.saturating_sub(table.capacity()).min(room);
+        let taken = self.namespace.grants.take(&self.budget, wanted);
+        if taken > 0 {
+            let capacity = table.capacity() + taken;
+            table.grow(capacity, Self::overhead());
+        }
     }
 
     fn shrink(&self, room: u64, except: Option<u64>, now: Now, garbage: &mut Garbage) -> u64 {

@@ -3,16 +3,20 @@
 mod allocator;
 mod interleavings;
 mod limits;
+mod listing;
 mod load_many;
 mod loads;
 mod memory;
 mod model;
 mod optional;
 mod refresh;
+mod sharing;
 mod stampede;
 mod statistics;
 mod tags;
+mod tap;
 mod time;
+mod tuning;
 mod values;
 
 use std::sync::Arc;

@@ -1,0 +1,163 @@
+//! One capacity for many namespaces: never exceeded, and nobody is left without.
+
+use proptest::prelude::*;
+use veritas_cache::{Cache, Caches, Knob, KnobName, NamespaceOptions};
+use veritas_model::Bytes;
+
+use crate::{MIB, caches};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set { namespace: usize, key: u16, bytes: usize },
+    Delete { namespace: usize, key: u16 },
+    Capacity { namespace: usize, bytes: u64 },
+    AsConfigured { namespace: usize },
+    Flush(usize),
+    Clear(usize),
+    Purge,
+}
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let namespace = 0..NAMES.len();
+    let bytes = prop_oneof![6 => 0..2_000_usize, 1 => 0..200_000_usize];
+    prop_oneof![
+        20 => (namespace.clone(), 0..2_000_u16, bytes)
+            .prop_map(|(namespace, key, bytes)| Step::Set { namespace, key, bytes }),
+        2 => (namespace.clone(), 0..2_000_u16).prop_map(|(namespace, key)| Step::Delete { namespace, key }),
+        1 => (namespace.clone(), 0..400_000_u64)
+            .prop_map(|(namespace, bytes)| Step::Capacity { namespace, bytes }),
+        1 => namespace.clone().prop_map(|namespace| Step::AsConfigured { namespace }),
+        1 => namespace.clone().prop_map(Step::Flush),
+        1 => namespace.prop_map(Step::Clear),
+        1 => Just(Step::Purge),
+    ]
+}
+
+#[track_caller]
+fn check(caches: &Caches, capacity: u64) {
+    let readings = caches.namespaces();
+    for reading in &readings {
+        assert!(reading.weight <= reading.granted, "{reading:?}");
+        assert!(reading.granted <= reading.tuning.capacity, "{reading:?}");
+        assert_eq!(reading.weight == Bytes::new(0), reading.memory.entries == 0, "{reading:?}");
+    }
+    let granted: u64 = readings.iter().map(|reading| reading.granted.get()).sum();
+    assert!(granted <= capacity, "{granted} of {capacity}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn weights_never_exceed_the_capacity_nor_a_namespace_its_own(
+        capacity in prop_oneof![Just(0), 1..100_000_u64, 100_000..4_000_000_u64],
+        promised in prop::option::of(0..500_000_u64),
+        steps in prop::collection::vec(step(), 1..400),
+    ) {
+        let (caches, _clock) = caches(capacity);
+        let options = NamespaceOptions { capacity: promised.map(Bytes::new), ..NamespaceOptions::default() };
+        let spaces: Vec<Cache<Vec<u8>>> = NAMES
+            .iter()
+            .map(|name| caches.namespace_with(name, if *name == "c" { options.clone() } else { NamespaceOptions::default() }))
+            .collect();
+        for step in steps {
+            match step {
+                Step::Set { namespace, key, bytes } => {
+                    let stored = spaces[namespace].set(&key, vec![1; bytes]);
+                    prop_assert_eq!(spaces[namespace].get(&key).is_some(), stored);
+                }
+                Step::Delete { namespace, key } => _ = spaces[namespace].delete(&key),
+                Step::Capacity { namespace, bytes } => {
+                    caches.tune(NAMES[namespace], &Knob::Capacity(Bytes::new(bytes))).unwrap();
+                }
+                Step::AsConfigured { namespace } => {
+                    caches.tune(NAMES[namespace], &Knob::AsConfigured(KnobName::Capacity)).unwrap();
+                }
+                Step::Flush(namespace) => caches.flush(NAMES[namespace]),
+                Step::Clear(namespace) => _ = spaces[namespace].clear(),
+                Step::Purge => _ = caches.purge_expired(),
+            }
+            check(&caches, capacity);
+        }
+    }
+}
+
+fn weight_of(caches: &Caches, name: &str) -> u64 {
+    caches.namespaces().iter().find(|reading| reading.name == name).map_or(0, |reading| reading.weight.get())
+}
+
+#[test]
+fn who_comes_late_gets_its_share_of_what_others_hold() {
+    let (caches, _clock) = caches(8 * MIB);
+    let early = caches.namespace::<Vec<u8>>("early");
+    for id in 0..20_000_u32 {
+        early.set(&id, vec![0; 1_000]);
+    }
+    assert!(weight_of(&caches, "early") > 7 * MIB);
+    let late = caches.namespace::<Vec<u8>>("late");
+    assert!(late.set(&0, vec![0; 1_000]), "the first value finds room already");
+    for id in 0..20_000_u32 {
+        assert!(late.set(&id, vec![0; 1_000]));
+    }
+    let (early_weight, late_weight) = (weight_of(&caches, "early"), weight_of(&caches, "late"));
+    assert!(late_weight > 3 * MIB && early_weight > 3 * MIB, "{early_weight} {late_weight}");
+    check(&caches, 8 * MIB);
+}
+
+#[test]
+fn what_one_namespace_gives_up_another_may_have() {
+    let (caches, _clock) = caches(4 * MIB);
+    let (first, second) = (caches.namespace::<Vec<u8>>("first"), caches.namespace::<Vec<u8>>("second"));
+    let fill = |cache: &Cache<Vec<u8>>| (0..10_000_u32).for_each(|id| _ = cache.set(&id, vec![0; 1_000]));
+    fill(&first);
+    first.clear();
+    fill(&second);
+    assert!(weight_of(&caches, "second") > 7 * MIB / 2, "{}", weight_of(&caches, "second"));
+}
+
+#[test]
+fn a_promise_is_kept_against_who_came_first() {
+    let (caches, _clock) = caches(8 * MIB);
+    let (greedy, promised) = (caches.namespace::<Vec<u8>>("greedy"), {
+        let options = NamespaceOptions { capacity: Some(Bytes::new(6 * MIB)), ..NamespaceOptions::default() };
+        caches.namespace_with::<Vec<u8>>("promised", options)
+    });
+    for id in 0..20_000_u32 {
+        greedy.set(&id, vec![0; 1_000]);
+    }
+    for id in 0..20_000_u32 {
+        promised.set(&id, vec![0; 1_000]);
+        greedy.set(&id, vec![0; 1_000]);
+    }
+    let held = weight_of(&caches, "promised");
+    assert!((5 * MIB..=6 * MIB).contains(&held), "{held}");
+}
+
+#[test]
+fn a_value_may_be_nearly_as_large_as_the_part_of_a_shard() {
+    let (caches, _clock) = caches(64 * MIB);
+    let cache = caches.namespace::<Vec<u8>>("blobs");
+    for id in 0..100_u32 {
+        assert!(cache.set(&id, vec![0; 1 << 20]), "{id}");
+    }
+    assert!(!cache.set(&0, vec![0; 65 << 20]));
+    check(&caches, 64 * MIB);
+}
+
+#[test]
+fn many_namespaces_share_a_small_capacity() {
+    let (caches, _clock) = caches(4 * MIB);
+    let spaces: Vec<Cache<Vec<u8>>> =
+        (0..200).map(|index| caches.namespace(&format!("namespace {index}"))).collect();
+    let mut refused = 0;
+    for id in 0..50_u32 {
+        for cache in &spaces {
+            refused += u32::from(!cache.set(&id, vec![0; 500]));
+        }
+    }
+    check(&caches, 4 * MIB);
+    assert_eq!(refused, 0);
+    let poorest = caches.namespaces().iter().map(|reading| reading.memory.entries).min().unwrap();
+    assert!(poorest >= 8, "{poorest}");
+}
