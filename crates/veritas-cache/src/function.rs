@@ -44,7 +44,7 @@ pub use call::{call, call_async, call_refreshing, call_refreshing_async, returni
 pub use installed::{
     FunctionReading, FunctionState, Installed, MAX_FUNCTIONS, functions, install, uninstall,
 };
-pub use keep::Keep;
+pub use keep::{Call, Keep};
 pub use key::CallKey;
 pub use shape::{Fallible, FallibleOptional, Of, Optional, Plain, Shape, Shared, pick};
 

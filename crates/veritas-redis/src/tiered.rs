@@ -28,6 +28,7 @@ mod blocking;
 mod cache;
 mod claim;
 mod counters;
+mod function;
 mod lease;
 mod load;
 mod options;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{CallKey, Function, Keep, Of, Shape};
+use super::{Call, CallKey, Function, Keep, Of, Shape};
 
 /// Calls a cached function: looks the call up in `keep`, and runs the body when it is
 /// not there. The body brings its tags along.
@@ -27,7 +27,7 @@ where
     let mut body = Some(body);
     if !function.is_refused() {
         let own = &mut body;
-        let fetched = keep.fetch(function, key, || {
+        let fetched = keep.fetch(Call { function, key, needs_value: S::NEEDS_VALUE }, || {
             let (tags, body) = taken(own)();
             (tags, move || S::split(body()))
         });
@@ -54,7 +54,7 @@ where
     let mut body = Some(body);
     if !function.is_refused() {
         let own = &mut body;
-        let fetching = keep.fetch_async(function, key, || {
+        let fetching = keep.fetch_async(Call { function, key, needs_value: S::NEEDS_VALUE }, || {
             let (tags, body) = taken(own)();
             (tags, async move { S::split(body.await) })
         });
@@ -83,7 +83,7 @@ where
     let shared = Arc::new(Mutex::new(Some(body)));
     if !function.is_refused() {
         let own = Arc::clone(&shared);
-        let fetched = keep.fetch_or_refresh(function, key, move || {
+        let fetched = keep.fetch_or_refresh(Call { function, key, needs_value: S::NEEDS_VALUE }, move || {
             let (tags, body) = taken_shared(&own)();
             (tags, move || S::split(body()))
         });
@@ -111,10 +111,11 @@ where
     let shared = Arc::new(Mutex::new(Some(body)));
     if !function.is_refused() {
         let own = Arc::clone(&shared);
-        let fetching = keep.fetch_or_refresh_async(function, key, move || {
-            let (tags, body) = taken_shared(&own)();
-            (tags, async move { S::split(body.await) })
-        });
+        let fetching =
+            keep.fetch_or_refresh_async(Call { function, key, needs_value: S::NEEDS_VALUE }, move || {
+                let (tags, body) = taken_shared(&own)();
+                (tags, async move { S::split(body.await) })
+            });
         if let Some(returned) = S::join(fetching.await) {
             return returned;
         }

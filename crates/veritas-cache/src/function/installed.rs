@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    CallKey, Function, Keep, Kept,
-    keep::{self, open},
+    Function, Keep, Kept,
+    keep::{self, Call, open},
 };
 use crate::{Cache, Caches, NamespaceOptions};
 
@@ -84,15 +84,14 @@ impl<V: Kept> Keep<V> for Installed {
     #[inline]
     fn fetch<E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, L),
     ) -> Result<Option<V>, Arc<E>> {
-        match Self::place::<V>(function) {
-            Place::Known(cache) => keep::fetch(cache, key, body),
-            Place::Opened(cache) => keep::fetch(&cache, key, body),
+        match Self::place::<V>(call.function) {
+            Place::Known(cache) => keep::fetch(cache, call.key, body),
+            Place::Opened(cache) => keep::fetch(&cache, call.key, body),
             Place::Nowhere => {
-                function.count_uncached();
+                call.function.count_uncached();
                 (body().1)().map_err(Arc::new)
             }
         }
@@ -100,15 +99,14 @@ impl<V: Kept> Keep<V> for Installed {
 
     async fn fetch_async<E: Send + Sync + 'static, F: Future<Output = Result<Option<V>, E>>>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, F),
     ) -> Result<Option<V>, Arc<E>> {
-        match Self::place::<V>(function) {
-            Place::Known(cache) => keep::fetch_async(cache, key, body).await,
-            Place::Opened(cache) => keep::fetch_async(&cache, key, body).await,
+        match Self::place::<V>(call.function) {
+            Place::Known(cache) => keep::fetch_async(cache, call.key, body).await,
+            Place::Opened(cache) => keep::fetch_async(&cache, call.key, body).await,
             Place::Nowhere => {
-                function.count_uncached();
+                call.function.count_uncached();
                 body().1.await.map_err(Arc::new)
             }
         }
@@ -116,35 +114,33 @@ impl<V: Kept> Keep<V> for Installed {
 
     fn fetch_or_refresh<E, L>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
     ) -> Result<Option<V>, Arc<E>>
     where
         E: Send + Sync + 'static,
         L: FnOnce() -> Result<Option<V>, E> + 'static,
     {
-        match Self::place::<V>(function) {
-            Place::Known(cache) => keep::fetch_or_refresh(cache, key, body),
-            Place::Opened(cache) => keep::fetch_or_refresh(&cache, key, body),
-            Place::Nowhere => self.fetch(function, key, body),
+        match Self::place::<V>(call.function) {
+            Place::Known(cache) => keep::fetch_or_refresh(cache, call.key, body),
+            Place::Opened(cache) => keep::fetch_or_refresh(&cache, call.key, body),
+            Place::Nowhere => self.fetch(call, body),
         }
     }
 
     async fn fetch_or_refresh_async<E, F>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
     ) -> Result<Option<V>, Arc<E>>
     where
         E: Send + Sync + 'static,
         F: Future<Output = Result<Option<V>, E>> + Send + 'static,
     {
-        match Self::place::<V>(function) {
-            Place::Known(cache) => keep::fetch_or_refresh_async(cache, key, body).await,
-            Place::Opened(cache) => keep::fetch_or_refresh_async(&cache, key, body).await,
-            Place::Nowhere => self.fetch_async(function, key, body).await,
+        match Self::place::<V>(call.function) {
+            Place::Known(cache) => keep::fetch_or_refresh_async(cache, call.key, body).await,
+            Place::Opened(cache) => keep::fetch_or_refresh_async(&cache, call.key, body).await,
+            Place::Nowhere => self.fetch_async(call, body).await,
         }
     }
 }

@@ -5,6 +5,18 @@ use std::{future::Future, sync::Arc};
 use super::{CallKey, Function, Kept};
 use crate::{Cache, Caches, Loaded, TagVersion};
 
+/// A call of a cached function.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The function.
+    pub function: &'static Function,
+    /// Its arguments.
+    pub key: &'a CallKey,
+    /// Whether the function always returns a value: then a body that was asked for is run,
+    /// even if it is known that there is nothing.
+    pub needs_value: bool,
+}
+
 /// Something that keeps results of type `V`: [`Caches`], or caches with a tier below.
 ///
 /// `in = …` of the attribute takes anything that does, or a reference to it.
@@ -21,8 +33,7 @@ pub trait Keep<V> {
     /// The body's error, shared with those who waited for it.
     fn fetch<E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, L),
     ) -> Result<Option<V>, Arc<E>>;
 
@@ -33,8 +44,7 @@ pub trait Keep<V> {
     /// The body's error, shared with those who waited for it.
     fn fetch_async<E: Send + Sync + 'static, F: Future<Output = Result<Option<V>, E>>>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, F),
     ) -> impl Future<Output = Result<Option<V>, Arc<E>>>;
 
@@ -46,15 +56,14 @@ pub trait Keep<V> {
     /// The body's error, shared with those who waited for it.
     fn fetch_or_refresh<E, L>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
     ) -> Result<Option<V>, Arc<E>>
     where
         E: Send + Sync + 'static,
         L: FnOnce() -> Result<Option<V>, E> + 'static,
     {
-        self.fetch(function, key, body)
+        self.fetch(call, body)
     }
 
     /// Looks a call up, as [`Self::fetch_or_refresh`] does, without blocking.
@@ -64,15 +73,14 @@ pub trait Keep<V> {
     /// The body's error, shared with those who waited for it.
     fn fetch_or_refresh_async<E, F>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
     ) -> impl Future<Output = Result<Option<V>, Arc<E>>>
     where
         E: Send + Sync + 'static,
         F: Future<Output = Result<Option<V>, E>> + Send + 'static,
     {
-        self.fetch_async(function, key, body)
+        self.fetch_async(call, body)
     }
 }
 
@@ -150,46 +158,42 @@ fn loaded<V>(tags: &[String], value: Option<V>) -> Loaded<V> {
 impl<V: Kept> Keep<V> for Caches {
     fn fetch<E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, L),
     ) -> Result<Option<V>, Arc<E>> {
-        fetch(&open(self, function), key, body)
+        fetch(&open(self, call.function), call.key, body)
     }
 
     async fn fetch_async<E: Send + Sync + 'static, F: Future<Output = Result<Option<V>, E>>>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, F),
     ) -> Result<Option<V>, Arc<E>> {
-        fetch_async(&open(self, function), key, body).await
+        fetch_async(&open(self, call.function), call.key, body).await
     }
 
     fn fetch_or_refresh<E, L>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
     ) -> Result<Option<V>, Arc<E>>
     where
         E: Send + Sync + 'static,
         L: FnOnce() -> Result<Option<V>, E> + 'static,
     {
-        fetch_or_refresh(&open(self, function), key, body)
+        fetch_or_refresh(&open(self, call.function), call.key, body)
     }
 
     async fn fetch_or_refresh_async<E, F>(
         &self,
-        function: &'static Function,
-        key: &CallKey,
+        call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
     ) -> Result<Option<V>, Arc<E>>
     where
         E: Send + Sync + 'static,
         F: Future<Output = Result<Option<V>, E>> + Send + 'static,
     {
-        fetch_or_refresh_async(&open(self, function), key, body).await
+        fetch_or_refresh_async(&open(self, call.function), call.key, body).await
     }
 }
 
@@ -198,46 +202,42 @@ macro_rules! pointers {
         impl<V, T: Keep<V> + ?Sized> Keep<V> for $kind {
             fn fetch<E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
                 &self,
-                function: &'static Function,
-                key: &CallKey,
+                call: Call<'_>,
                 body: impl FnOnce() -> (Vec<String>, L),
             ) -> Result<Option<V>, Arc<E>> {
-                (**self).fetch(function, key, body)
+                (**self).fetch(call, body)
             }
 
             fn fetch_async<E: Send + Sync + 'static, F: Future<Output = Result<Option<V>, E>>>(
                 &self,
-                function: &'static Function,
-                key: &CallKey,
+                call: Call<'_>,
                 body: impl FnOnce() -> (Vec<String>, F),
             ) -> impl Future<Output = Result<Option<V>, Arc<E>>> {
-                (**self).fetch_async(function, key, body)
+                (**self).fetch_async(call, body)
             }
 
             fn fetch_or_refresh<E, L>(
                 &self,
-                function: &'static Function,
-                key: &CallKey,
+                call: Call<'_>,
                 body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
             ) -> Result<Option<V>, Arc<E>>
             where
                 E: Send + Sync + 'static,
                 L: FnOnce() -> Result<Option<V>, E> + 'static,
             {
-                (**self).fetch_or_refresh(function, key, body)
+                (**self).fetch_or_refresh(call, body)
             }
 
             fn fetch_or_refresh_async<E, F>(
                 &self,
-                function: &'static Function,
-                key: &CallKey,
+                call: Call<'_>,
                 body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
             ) -> impl Future<Output = Result<Option<V>, Arc<E>>>
             where
                 E: Send + Sync + 'static,
                 F: Future<Output = Result<Option<V>, E>> + Send + 'static,
             {
-                (**self).fetch_or_refresh_async(function, key, body)
+                (**self).fetch_or_refresh_async(call, body)
             }
         }
     )*};

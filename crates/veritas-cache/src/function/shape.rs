@@ -8,6 +8,8 @@ pub trait Shape<R> {
     type Value;
     /// What goes to those who waited, and nowhere else.
     type Error: Shared;
+    /// Whether it cannot say that there is nothing.
+    const NEEDS_VALUE: bool;
 
     /// Takes what was returned apart.
     ///
@@ -58,6 +60,7 @@ pub struct FallibleOptional;
 impl<V> Shape<V> for Plain {
     type Value = V;
     type Error = Infallible;
+    const NEEDS_VALUE: bool = true;
 
     fn split(returned: V) -> Result<Option<V>, Infallible> {
         Ok(Some(returned))
@@ -74,6 +77,7 @@ impl<V> Shape<V> for Plain {
 impl<V> Shape<Option<V>> for Optional {
     type Value = V;
     type Error = Infallible;
+    const NEEDS_VALUE: bool = false;
 
     fn split(returned: Option<V>) -> Result<Option<V>, Infallible> {
         Ok(returned)
@@ -90,6 +94,7 @@ impl<V> Shape<Option<V>> for Optional {
 impl<V, E: Shared> Shape<Result<V, E>> for Fallible {
     type Value = V;
     type Error = E;
+    const NEEDS_VALUE: bool = true;
 
     fn split(returned: Result<V, E>) -> Result<Option<V>, E> {
         returned.map(Some)
@@ -106,6 +111,7 @@ impl<V, E: Shared> Shape<Result<V, E>> for Fallible {
 impl<V, E: Shared> Shape<Result<Option<V>, E>> for FallibleOptional {
     type Value = V;
     type Error = E;
+    const NEEDS_VALUE: bool = false;
 
     fn split(returned: Result<Option<V>, E>) -> Result<Option<V>, E> {
         returned

@@ -2,6 +2,7 @@
 
 mod kept;
 mod shapes;
+mod tiered;
 
 use std::{
     future::Future,
