@@ -234,9 +234,9 @@ impl Caches {
     /// `tag_invalidated` when they are met.
     ///
     /// A namespace remembers the latest 2,048 to 4,096 tags that were invalidated.
-    /// The older half of a full table is folded into one: it kills whatever bears any
-    /// tag of the namespace, began before, and bears none that is remembered as alive.
-    /// So an entry may die too early, and none too late.
+    /// The older half of a full table is folded into one row, which stands for every tag
+    /// that has none: what bears such a tag, and began before the latest of those
+    /// that were folded, dies as well. So an entry may die too early, and none too late.
     pub fn invalidate_tag(&self, name: &str, tag: &str) {
         let registry = self.shared.registry();
         let open = registry.by_name.get(name).or_else(|| registry.by_name.get(OVERFLOW));

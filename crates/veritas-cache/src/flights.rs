@@ -19,6 +19,10 @@
 //! - **No code of others runs under our locks**: neither a value's `Clone` and
 //!   `Drop` nor a waker's. All of them may call the cache, or wait for who does.
 //!
+//! Who leads looks once more before it loads: another load may have stored the key
+//! since it was missed. What it finds so it keeps to itself: those who follow it may
+//! have come after a delete that saw no flight yet, so they look themselves.
+//!
 //! A refresh that waits in a queue is *scheduled*: nobody follows it, since its
 //! turn may come only after the one who would wait. Who misses its key takes the
 //! load over, and the scheduled one finds nothing to do.

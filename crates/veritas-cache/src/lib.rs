@@ -6,8 +6,9 @@
 //! futures of any runtime; counts every look-up exactly, over any number of
 //! threads; and tells how many bytes it holds, with the bound of its error.
 //!
-//! What it does *not*: talk to Redis or to other processes, write to disk, read
-//! the clock behind its caller's back, spawn threads, or need a runtime.
+//! What it does *not*: talk to Redis or to other processes, write to disk, or need a
+//! runtime. It starts three threads at most, when they are first needed: one that
+//! reads the clock for look-ups, and two that renew values in the background.
 //!
 //! The engine is `quick_cache` (a scan-resistant relative of Clock-PRO and
 //! S3-FIFO); `docs/decisions/0002-quick-cache-as-the-engine.md` says why.

@@ -20,7 +20,8 @@ pub struct Loaded<V> {
     /// The value; `None` when the source has none, which is remembered for the
     /// namespace's `negative_ttl` (not at all when it has none).
     pub value: Option<V>,
-    /// How long it stays fresh from now on. `None`: the namespace's time, with its jitter.
+    /// How long it stays fresh from now on; 0 is not stored. `None`: the namespace's
+    /// time, with its jitter.
     pub ttl: Option<Duration>,
     /// How long it is served after that while one refreshes it. `None`: the namespace's.
     pub stale: Option<Duration>,
