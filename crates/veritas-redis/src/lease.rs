@@ -90,10 +90,10 @@ impl RedisTier {
         let key: Arc<[u8]> = key.into();
         let (tier, renewed) = (self.clone(), Arc::clone(&key));
         // The task holds a handle of the tier, and ends with the guard.
+        let period = (life / 3).max(Duration::from_millis(1));
         let renewal = self.thread().spawn(async move {
-            let renewals = longest.as_nanos() / (life / 3).as_nanos().max(1);
-            for _ in 0..renewals {
-                tokio::time::sleep(life / 3).await;
+            for _ in 0..longest.as_nanos() / period.as_nanos() {
+                tokio::time::sleep(period).await;
                 // An outage is no loss yet: the next turn may come in time.
                 if tier.renew(&renewed, token, life).await == Ok(false) {
                     break;

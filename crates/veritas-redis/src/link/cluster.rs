@@ -46,6 +46,9 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// How soon they are read again when something does.
 const REFRESH_SOON: Duration = Duration::from_millis(100);
 
+/// How recently read slots may be wrong in a way that reading them again does not mend.
+const TROUBLE: Duration = Duration::from_secs(1);
+
 /// One node of the cluster and the way to its link.
 struct Member {
     node: Arc<Node>,
@@ -353,9 +356,15 @@ impl Router {
                 self.forward(place, work);
             }
             Target::Again => {
-                // It waits for the slots that are read next, and is routed anew.
+                // The first to notice waits for the slots and is routed anew. While they are
+                // read again and again, waiting would cost every call its deadline.
+                let known = self.refreshed_at.is_some_and(|at| at.elapsed() < TROUBLE);
                 self.refresh_soon();
-                self.waiting.push_back(work);
+                if known || work.detours > 1 {
+                    work.fail(TierError::ClusterDown);
+                } else {
+                    self.waiting.push_back(work);
+                }
             }
         }
     }

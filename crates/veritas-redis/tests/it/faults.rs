@@ -353,3 +353,17 @@ fn answered_heartbeats_do_not_make_up_for_calls_without_an_answer() {
         assert!(waited <= 5);
     }
 }
+
+#[test]
+fn the_thread_ends_with_the_last_handle_in_a_black_hole_too() {
+    let (redis, proxy, tier) = behind_a_proxy(LONG);
+    proxy.set(Fault::BlackHole);
+    wait_for(LONG, || tier.get_blocking(b"veritas:a") == Err(TierError::Unavailable));
+    drop(tier);
+    proxy.set(Fault::Pass);
+    wait_for(LONG, || redis.cli(&["CLIENT", "LIST"]).lines().count() == 1);
+    // Whoever still tried would be let in within the pause between two attempts, as this one is.
+    let other = connected(options(&proxy.url()));
+    assert!(other.is_coherent());
+    assert_eq!(redis.cli(&["CLIENT", "LIST"]).lines().count(), 2);
+}

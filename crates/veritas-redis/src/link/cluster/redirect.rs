@@ -93,3 +93,33 @@ pub(crate) fn answer_or_redirect(
         router.send(Redirect { work, target, rested: false }).ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what an error of the server says of where to go.
+    fn target(error: &str) -> Option<Target> {
+        let bytes = format!("-{error}\r\n").into_bytes();
+        let value = redis::parse_redis_value(&bytes).unwrap();
+        Target::read(&value, "own:7000")
+    }
+
+    #[test]
+    fn redirects_are_read_and_a_missing_host_is_the_answering_node_s() {
+        let moved = |slot, address: &str| Some(Target::Moved { slot, address: address.into() });
+        assert_eq!(target("MOVED 3999 127.0.0.1:6381"), moved(3999, "127.0.0.1:6381"));
+        assert_eq!(target("MOVED 3999 :6381"), moved(3999, "own:6381"));
+        assert_eq!(target("ASK 1 b:2"), Some(Target::Ask { address: "b:2".into() }));
+        assert_eq!(target("CLUSTERDOWN Hash slot not served"), Some(Target::Again));
+        assert_eq!(target("TRYAGAIN Multiple keys request during rehashing of slot"), Some(Target::Again));
+    }
+
+    #[test]
+    fn what_is_no_redirect_is_an_answer() {
+        for error in ["MOVED", "MOVED x 127.0.0.1:1", "MOVED 99999 a:1", "ASK 3", "WRONGTYPE of a key"] {
+            assert_eq!(target(error), None, "{error}");
+        }
+        assert_eq!(Target::read(&Value::Nil, "own:7000"), None);
+    }
+}
