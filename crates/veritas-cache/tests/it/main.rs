@@ -9,6 +9,7 @@ mod loads;
 mod memory;
 mod model;
 mod optional;
+mod orders;
 mod refresh;
 mod sharing;
 mod stampede;
