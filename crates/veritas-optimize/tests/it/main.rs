@@ -2,6 +2,8 @@
 //! deceive the verification.
 
 #[cfg(test)]
+mod caches;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod operators;
