@@ -58,7 +58,7 @@ fn main() {
     });
     let loads = AtomicU64::new(0);
     compare("8 threads that miss one key", "µs", &contenders, |ask, round| {
-        stampedes(&clock, ask, 1 << 40 | round * STAMPEDES, &loads) / 1e3
+        stampedes(&clock, ask, (1 << 40) + round * STAMPEDES, &loads) / 1e3
     });
     let stampedes = ROUNDS * STAMPEDES * contenders.len() as u64;
     println!("\n{stampedes} stampedes, {} loads", loads.into_inner());
@@ -78,7 +78,9 @@ fn compare(
         }
     }
     println!("\n{what}, {ROUNDS} rounds:");
-    figures.iter_mut().for_each(|figures| figures.sort_by(f64::total_cmp));
+    for figures in &mut figures {
+        figures.sort_by(f64::total_cmp);
+    }
     let median = |figures: &[f64]| figures[figures.len() / 2];
     let base = median(&figures[0]);
     for ((name, _), figures) in contenders.iter().zip(&figures) {

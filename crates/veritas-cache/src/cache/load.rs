@@ -27,7 +27,8 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// A value that is past its time, or near to it (see
     /// [`NamespaceOptions`](crate::NamespaceOptions), `stale` and `early_refresh`), is
     /// renewed by one of those who find it, here and now; the others take it as it is.
-    /// Should that load fail, the one who ran it gets the old value too.
+    /// Should that load fail, the one who ran it gets the old value too, and nobody
+    /// tries again for ten times as long as it took (100 ms at least, 10 s at most).
     ///
     /// Loaders may use the cache, other keys of it too. One that asks for its own
     /// key, or closes a ring of loads that wait for one another, does not wait: its

@@ -61,7 +61,7 @@ impl World {
             told: 0,
             readers: Vec::new(),
             random,
-            tagged: seed % 2 == 0,
+            tagged: seed.is_multiple_of(2),
         }
     }
 
