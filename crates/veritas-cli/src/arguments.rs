@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Make access tokens (the API takes them back: `tokens/revoke`).
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Ask what the caches of a running engine should be, or replay a trace of look-ups.
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -79,6 +82,10 @@ pub(crate) struct ServeArguments {
     /// A `SQLite` database to advise on, as NAME=FILE; may be given more than once.
     #[arg(long, value_name = "NAME=FILE")]
     pub(crate) sqlite: Vec<String>,
+    /// A Redis server to look at, without a password: that is read from the file that the setting
+    /// `targets.redis_password_file` names.
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
 }
 
 /// `veritas demo`.
@@ -96,6 +103,9 @@ pub(crate) struct DemoArguments {
     /// Keep the demo's database and ledger here instead of in a temporary directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// A Redis server for the demo's second cache tier; by default it caches in the process only.
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
     /// Seed of the load: the same seed plays the same requests.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -201,6 +211,64 @@ pub(crate) enum RoleArgument {
     Admin,
 }
 
+/// `veritas cache`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Print which size and time to live each cache of a running engine should have, and why.
+    #[command(
+        after_help = "Examples:\n  veritas cache advise\n  veritas cache advise users --data-dir /var/lib/veritas --json\n\nAsks the engine that wrote its address into the data directory."
+    )]
+    Advise(AdviseArguments),
+    /// Replay a trace of look-ups against the real engine at several sizes and times to live.
+    #[command(
+        after_help = "Examples:\n  veritas cache replay accesses.csv\n  veritas cache replay accesses.csv --sizes 1000,10000,100000 --json\n  veritas cache replay trace.oracleGeneral --bytes --exact\n\nA CSV file has the columns time, key, and if known size, op (get, set, delete) and ttl; times are seconds. Ctrl-C ends the replay and prints what it knows."
+    )]
+    Replay(ReplayArguments),
+}
+
+/// `veritas cache advise`.
+#[derive(Debug, Args)]
+pub(crate) struct AdviseArguments {
+    /// The namespace to look at; all of them without it.
+    pub(crate) namespace: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) places: Places,
+}
+
+/// `veritas cache replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// The trace: CSV, or libCacheSim's oracleGeneral.
+    pub(crate) trace: PathBuf,
+    /// What the file is; by default its name tells (.csv, .txt; .bin, .oracleGeneral).
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<TraceFormat>,
+    /// Capacities to try, at most sixteen, separated by commas; by default sixteen, each two and a half times the one before.
+    #[arg(long, value_delimiter = ',', value_name = "CAPACITY", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) sizes: Vec<u64>,
+    /// Weigh entries by their sizes, so that capacities are bytes; without it every entry weighs one.
+    #[arg(long)]
+    pub(crate) bytes: bool,
+    /// Also replay every look-up at every capacity, on the real engine and on LRU, beside the estimate.
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a file of look-ups is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TraceFormat {
+    /// Text with commas.
+    Csv,
+    /// 24 bytes a look-up, as libCacheSim writes them.
+    OracleGeneral,
+}
+
 /// `veritas config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
@@ -221,6 +289,9 @@ pub(crate) enum ConfigCommand {
 /// `veritas doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArguments {
+    /// A Redis server to check as well.
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

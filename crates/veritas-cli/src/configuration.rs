@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
-use veritas_config::{Configuration, Loader};
+use veritas::redis::RedisOptions;
+use veritas_config::{Configuration, Loader, RedisTarget};
 
 use crate::{arguments::Places, failure::Failure};
 
@@ -55,6 +56,23 @@ pub(crate) fn load(
         })?;
     }
     Ok(accepted)
+}
+
+/// Reads how the configured Redis server is reached.
+pub(crate) fn redis_options(target: &RedisTarget) -> Result<RedisOptions, Failure> {
+    let options = RedisOptions::parse(&target.url).map_err(|error| {
+        Failure::new(Failure::CONFIGURATION, error, "write for example redis://user@127.0.0.1:6379/0")
+    })?;
+    let Some(path) = &target.password_file else { return Ok(options) };
+    let password = std::fs::read_to_string(path).map_err(|error| {
+        let error = anyhow::Error::new(error).context(format!("failed to read {}", path.display()));
+        Failure::new(
+            Failure::CONFIGURATION,
+            error,
+            "targets.redis_password_file names a file that this user can read",
+        )
+    })?;
+    Ok(options.with_password(password.trim_end_matches(['\r', '\n'])))
 }
 
 /// Returns the variables that are text. One of ours that is not would go unnoticed otherwise.

@@ -27,6 +27,7 @@ use veritas::{
         auth::{Authenticator, KeySet, Revocations, Role, TokenAuthenticator, TokenOptions},
         serve::{Bound, ServeOptions},
     },
+    cache_advisor::{AdvisorOptions, ProofOptions},
     model::{ChangeKind, Clock, Mode, SystemClock},
     optimize::OptimizerOptions,
 };
@@ -149,6 +150,7 @@ struct Setting {
     /// The folder of the engine's data in the stage's place.
     data: String,
     optimizer: OptimizerOptions,
+    advice: AdvisorOptions,
     analysis_interval: Duration,
     sampling_interval: Duration,
     limits: Limits,
@@ -158,7 +160,7 @@ impl Setting {
     /// The demo's own.
     fn demo(seed: u64) -> Self {
         let optimizer = OptimizerOptions {
-            modes: [(ChangeKind::IndexCreate, Mode::Approve)].into(),
+            modes: [(ChangeKind::IndexCreate, Mode::Approve), (ChangeKind::CacheStart, Mode::Approve)].into(),
             baseline_window: Duration::from_secs(10),
             watch_window: Duration::from_secs(12),
             watch_looks: 6,
@@ -166,10 +168,24 @@ impl Setting {
             regression_looks: 20,
             ..OptimizerOptions::default()
         };
+        // Half a minute of load is all that there is.
+        let advice = AdvisorOptions {
+            fewest_look_ups: 100,
+            shortest_observation: Duration::from_secs(5),
+            steady_for: Duration::from_secs(2),
+            proof: ProofOptions {
+                windows: 12,
+                look_ups_per_window: 5,
+                shortest: Duration::from_secs(4),
+                ..ProofOptions::default()
+            },
+            ..AdvisorOptions::default()
+        };
         Self {
             seed,
             data: "veritas".to_owned(),
             optimizer,
+            advice,
             analysis_interval: Duration::from_secs(1),
             sampling_interval: Duration::from_secs(1),
             limits: Limits::loopback(),
@@ -321,6 +337,7 @@ fn start_engine(
         .sampling_interval(setting.sampling_interval)
         .analysis_interval(setting.analysis_interval)
         .optimizer(setting.optimizer)
+        .cache_advice(setting.advice)
         .sqlite(TARGET, database)
         .start()
         .map_err(|error| {

@@ -8,6 +8,7 @@ use veritas::{
     database::sqlite::SqliteTarget,
     model::{Clock, SystemClock, Timestamp},
     monitor::{Sampler, SamplerOptions},
+    redis::{self, RedisOptions},
     store::{DataDir, DataDirError},
 };
 use veritas_config::Config;
@@ -53,7 +54,8 @@ impl Check {
 
 /// Runs `veritas doctor`. Fails when something is wrong.
 pub(crate) fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
-    let config = configuration::load(&arguments.places, &[])?.config;
+    let flags: Vec<_> = arguments.redis.iter().map(|url| ("targets.redis", "--redis", url.clone())).collect();
+    let config = configuration::load(&arguments.places, &flags)?.config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut checks = vec![
         Check::new("configuration", Verdict::Fine, "every key and value is known"),
@@ -63,6 +65,8 @@ pub(crate) fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
         check_keys(&config.data_dir),
     ];
     checks.extend(check_server(&config.data_dir));
+    let redis = config.redis.as_ref().map(configuration::redis_options).transpose()?;
+    checks.extend(redis.iter().flat_map(|options| check_redis(options, &clock)));
     checks.extend(config.sqlite.iter().map(|target| check_target(&target.name, &target.path, &clock)));
     print(&checks, arguments.json)?;
     let wrong = checks.iter().filter(|check| check.verdict == Verdict::Wrong).count();
@@ -143,6 +147,22 @@ fn check_target(name: &str, path: &Path, clock: &Arc<dyn Clock>) -> Check {
         Err(error) => Check::new(title, Verdict::Wrong, error.to_string())
             .hint("name an existing SQLite file that this user may read and write"),
     }
+}
+
+/// Looks whether the Redis server can be used, and does not wait for one that cannot.
+fn check_redis(options: &RedisOptions, clock: &Arc<dyn Clock>) -> Vec<Check> {
+    let checks = redis::server::doctor::examine(options, clock, Duration::from_secs(3));
+    let ours = checks.into_iter().map(|check| Check {
+        name: format!("redis {}", check.name),
+        verdict: match check.verdict {
+            redis::server::doctor::Verdict::Fine => Verdict::Fine,
+            redis::server::doctor::Verdict::Note => Verdict::Note,
+            redis::server::doctor::Verdict::Wrong => Verdict::Wrong,
+        },
+        says: check.says,
+        hint: check.hint,
+    });
+    ours.collect()
 }
 
 fn print(checks: &[Check], as_json: bool) -> Result<(), Failure> {

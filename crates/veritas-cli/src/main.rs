@@ -1,6 +1,8 @@
 //! The `veritas` binary: reads the command line and hands over.
 
 mod arguments;
+mod cache;
+mod client;
 mod configuration;
 mod demo;
 mod doctor;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Prove(command) => demo::prove(&command),
         Command::Token(command) => token::run(command),
+        Command::Cache(command) => cache::run(&command),
         Command::Config(command) => reference::config(&command),
         Command::Openapi => reference::openapi(),
         Command::Doctor(arguments) => doctor::run(&arguments),

@@ -38,6 +38,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     if !arguments.sqlite.is_empty() {
         flags.push(("targets.sqlite", "--sqlite", arguments.sqlite.join(",")));
     }
+    if let Some(url) = &arguments.redis {
+        flags.push(("targets.redis", "--redis", url.clone()));
+    }
     let config = configuration::load(&arguments.places, &flags)?.config;
     start_log(config.log_level.as_str())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -116,6 +119,9 @@ fn start_engine(config: &Config, clock: &Arc<dyn Clock>) -> Result<Engine, Failu
         .optimizer(optimizer);
     for target in &config.sqlite {
         builder = builder.sqlite(&target.name, &target.path);
+    }
+    if let Some(target) = &config.redis {
+        builder = builder.redis_server(configuration::redis_options(target)?);
     }
     builder.start().map_err(|error| {
         let hint = error.hint();

@@ -38,8 +38,12 @@ impl Analysis {
         self.visibility.look(&self.sources.database, &self.sources.health);
         let now = self.sources.clock.now();
         let mut findings = self.sources.database.findings(now);
-        findings.extend(veritas_profile::findings(now, &veritas_profile::profiles()));
-        let mut proposals = Vec::new();
+        let functions = veritas_profile::findings(now, &veritas_profile::profiles());
+        self.sources.cache_advisor.observe_functions(&functions);
+        findings.extend(functions);
+        let caching = self.sources.cache_advisor.turn(now);
+        findings.extend(caching.findings);
+        let mut proposals = caching.proposals;
         let mut troubles = Vec::new();
         let statements = self.sources.database.snapshot();
         for advise in &mut self.advisors {

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use veritas_alert::Alerts;
 use veritas_api::Sources;
 use veritas_cache::{CacheOptions, Caches};
+use veritas_cache_advisor::AdvisorOptions;
 use veritas_database::{Recorder, RecorderOptions};
 use veritas_model::{AlertRule, Clock, Condition, Health, Mode, SystemClock};
 use veritas_monitor::{Monitor, Sampler, SamplerOptions};
@@ -14,6 +15,7 @@ use veritas_store::{History, HistoryOptions};
 use crate::{
     Engine, StartError,
     analysis::{Advisor, Analysis},
+    caching::Caching,
     sampling::Sampling,
     storage::{self, Ownership, Storage},
     worker::Worker,
@@ -31,8 +33,11 @@ pub struct EngineBuilder {
     rules: Vec<AlertRule>,
     recorder: RecorderOptions,
     caches: CacheOptions,
+    advice: AdvisorOptions,
     optimizer: OptimizerOptions,
     targets: Vec<Target>,
+    #[cfg(feature = "redis")]
+    redis: Option<veritas_redis::RedisOptions>,
 }
 
 /// A database that the engine advises on.
@@ -54,8 +59,11 @@ impl Default for EngineBuilder {
             rules: veritas_alert::default_rules(),
             recorder: RecorderOptions::default(),
             caches: CacheOptions::default(),
+            advice: AdvisorOptions::default(),
             optimizer: OptimizerOptions::default(),
             targets: Vec::new(),
+            #[cfg(feature = "redis")]
+            redis: None,
         }
     }
 }
@@ -135,6 +143,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets how the caches are watched, and from when on something is said about them.
+    #[must_use]
+    pub fn cache_advice(mut self, options: AdvisorOptions) -> Self {
+        self.advice = options;
+        self
+    }
+
     /// Sets what may be changed, and how changes are verified. Without a data directory
     /// of its own an engine changes nothing: every kind is only reported, and the
     /// [health](Engine::health) says so.
@@ -149,6 +164,16 @@ impl EngineBuilder {
     #[must_use]
     pub fn sqlite(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         self.targets.push(Target { name: name.into(), path: path.into() });
+        self
+    }
+
+    /// Looks at a Redis server every ten seconds, and says what is wrong with it. It needs few
+    /// rights: see the page of `veritas_redis::server`. The caches do not use it: for
+    /// that, see `veritas_redis::TieredCaches`.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn redis_server(mut self, options: veritas_redis::RedisOptions) -> Self {
+        self.redis = Some(options);
         self
     }
 
@@ -175,12 +200,18 @@ impl EngineBuilder {
         let optimizer = Optimizer::new(Arc::clone(storage.control()), Arc::clone(&clock), options)
             .with_health(Arc::clone(&health));
         let optimizer = Arc::new(optimizer);
-        let advisors = register_targets(&self.targets, &recorder, &optimizer, &storage, &clock, &health);
+        #[cfg_attr(not(feature = "redis"), expect(unused_mut, reason = "a Redis server adds an advisor"))]
+        let mut advisors = register_targets(&self.targets, &recorder, &optimizer, &storage, &clock, &health);
+        let caches = Arc::new(Caches::new(self.caches, Arc::clone(&clock)));
+        let caching = Caching::start(self.advice, &caches, &optimizer, &clock);
         optimizer.recover().map_err(|source| StartError::Recover { source })?;
+        caching.reinstate(&optimizer);
 
         let sources = Arc::new(Sources {
             version: env!("CARGO_PKG_VERSION"),
-            caches: Arc::new(Caches::new(self.caches, Arc::clone(&clock))),
+            caches,
+            cache_advisor: caching.advisor,
+            cache_server: Arc::default(),
             database: recorder,
             monitor: Arc::new(Monitor::new()),
             history,
@@ -203,6 +234,14 @@ impl EngineBuilder {
         .map_err(|source| StartError::Thread { name: "sampler", source })?;
         #[cfg(feature = "tracing")]
         let layer_taken = crate::visibility::LayerTaken::default();
+        #[cfg(feature = "redis")]
+        let redis = match self.redis {
+            Some(options) => {
+                advisors.push(crate::server_watch::advisor(&sources));
+                Some(watch_server(options, &sources)?)
+            }
+            None => None,
+        };
         let mut analysis = Analysis::new(
             Arc::clone(&sources),
             advisors,
@@ -217,6 +256,8 @@ impl EngineBuilder {
         Ok(Engine {
             sampler,
             optimizer,
+            #[cfg(feature = "redis")]
+            _redis: redis,
             sources,
             storage,
             #[cfg(feature = "tracing")]
@@ -256,6 +297,19 @@ fn permitted(mut options: OptimizerOptions, storage: &Storage, health: &Health) 
         health.set("changes", Condition::Degraded(reason.to_owned()));
     }
     options
+}
+
+#[cfg(feature = "redis")]
+fn watch_server(options: veritas_redis::RedisOptions, sources: &Arc<Sources>) -> Result<Worker, StartError> {
+    let watch = crate::server_watch::ServerWatch::new(options, Arc::clone(sources));
+    Worker::start(
+        "redis",
+        Arc::clone(&sources.clock),
+        Arc::clone(&sources.health),
+        || crate::server_watch::INTERVAL,
+        move || watch.tick(),
+    )
+    .map_err(|source| StartError::Thread { name: "redis", source })
 }
 
 #[cfg(feature = "sqlite")]

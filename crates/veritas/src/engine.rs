@@ -19,6 +19,9 @@ pub struct Engine {
     // Dropped in this order: nobody writes any more when the directory is released.
     pub(crate) sampler: Worker,
     pub(crate) optimizer: Worker,
+    /// Reads the Redis server, where one is named.
+    #[cfg(feature = "redis")]
+    pub(crate) _redis: Option<Worker>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) storage: Storage,
     #[cfg(feature = "tracing")]

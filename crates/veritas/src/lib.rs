@@ -30,13 +30,17 @@
 //! |---|---|
 //! | `persist` | history, ledger and alert states in a data directory (embeds SQLite) |
 //! | `sqlite` | index advice for SQLite databases (embeds SQLite) |
+//! | `redis` | two-tier caches over Redis, and the view of a Redis server |
 //! | `tracing` | a `tracing` layer that records sqlx's statements |
 
 mod analysis;
 mod builder;
+mod caching;
 mod engine;
 mod error;
 mod sampling;
+#[cfg(feature = "redis")]
+mod server_watch;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod storage;
@@ -50,11 +54,16 @@ pub use error::StartError;
 pub use veritas_alert as alert;
 pub use veritas_api as api;
 pub use veritas_cache as cache;
+pub use veritas_cache_advisor as cache_advisor;
 pub use veritas_database as database;
+/// Caching of functions: the attribute; what it stands on is in [`cache`].
+pub use veritas_macros::cached;
 /// Function profiling: the attribute and the recorders behind it.
 pub use veritas_macros::profile;
 pub use veritas_model as model;
 pub use veritas_monitor as monitor;
 pub use veritas_optimize as optimize;
 pub use veritas_profile as profile;
+#[cfg(feature = "redis")]
+pub use veritas_redis as redis;
 pub use veritas_store as store;

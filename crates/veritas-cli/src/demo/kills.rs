@@ -5,7 +5,6 @@
 //! survives it. That acknowledged also means *synced* is for the tests of the store.
 
 mod child;
-mod client;
 mod offers;
 mod traffic;
 mod witness;
@@ -36,6 +35,7 @@ use veritas_statistics::Rng;
 use super::{Place, Setting, Stage, narrator::Narrator, proportion::upper_bound};
 use crate::{
     arguments::{KillArguments, StageArguments},
+    client::Client,
     failure::Failure,
     serve, signals,
 };
@@ -43,7 +43,6 @@ use crate::{
 pub(super) use offers::stated_gain;
 
 use child::Child;
-use client::Client;
 use witness::Witness;
 
 /// Share of the kills that fall into the start of the service.

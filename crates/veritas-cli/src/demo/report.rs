@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::atomic::Ordering};
 
 use serde_json::{Value, json};
-use veritas::api::document;
+use veritas::{api::document, model::Change};
 
 use super::{load::Load, narrator, story::Story};
 
@@ -62,9 +62,9 @@ impl Report {
             );
         }
         println!();
-        for change in [&self.story.kept, &self.story.reverted] {
+        for change in self.changes() {
             println!("{:<8} {}", change.state.as_str().to_uppercase(), change.summary);
-            println!("         on a copy: {}", narrator::measured(&change.predicted));
+            println!("         proven:    {}", narrator::measured(&change.predicted));
             if let Some(live) = &change.live {
                 println!("         live:      {}", narrator::watched(live));
             }
@@ -74,8 +74,12 @@ impl Report {
         Ok(())
     }
 
+    fn changes(&self) -> [&Change; 3] {
+        [&self.story.kept, &self.story.cached, &self.story.reverted]
+    }
+
     fn json(&self) -> Value {
-        let changes = [&self.story.kept, &self.story.reverted].map(|change| document::change(change.clone()));
+        let changes = self.changes().map(|change| document::change(change.clone()));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "seed": self.seed,

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `GET /authors/{id}/content` | reads the whole table: `content.author_id` has no index |
 //! | `GET /feed` | one statement more for each row (N+1) |
-//! | `GET /content/{id}/verification` | a costly function, called with few distinct texts, not cached |
+//! | `GET /content/{id}/verification` | a costly function, called with few distinct texts, its cache not started |
 //! | `GET /export/{kind}` | returns every row: no limit |
 
 use std::{
@@ -249,15 +249,17 @@ async fn verification(
                 )?
                 .pop()
                 .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-            Ok(content_verification(&body))
+            Ok(content_verification(id, &body))
         })
         .await?;
     Ok(Json(Verification { id, credibility }))
 }
 
-/// Planted: depends on nothing but its text, is called with few texts, and is not cached.
+/// Planted: depends on nothing but its text, is called with few texts, and is not cached. The
+/// cache only watches (`dormant`), so that what it would bring can be proven, and it be started.
 #[veritas::profile(name = "content_verification_profile", arguments)]
-fn content_verification(body: &str) -> f64 {
+#[veritas::cached(name = "content_verification", dormant, ignore(body))]
+fn content_verification(id: i64, body: &str) -> f64 {
     // A stand-in for a model: some million multiplications over the text.
     let mut state = 1_u64;
     for _ in 0..8_000 {

@@ -24,12 +24,19 @@ fn the_demo_finds_proves_applies_keeps_and_takes_back() {
     let caller = n_plus_one["callers"][0]["file"].as_str().unwrap();
     assert!(caller.ends_with("demo/service.rs"), "{caller}");
 
-    let [kept, reverted] = report["changes"].as_array().unwrap().as_slice() else { panic!("{report:#}") };
+    let [kept, cached, reverted] = report["changes"].as_array().unwrap().as_slice() else {
+        panic!("{report:#}")
+    };
     assert_eq!(kept["state"], "kept");
     assert!(kept["plan"]["forward"].as_str().unwrap().contains("content"), "{kept:#}");
     assert!(kept["predicted"]["gain_interval"]["low"].as_f64().unwrap() > 0.5, "{kept:#}");
     assert_eq!(kept["predicted"]["results_equal"], true);
     assert_eq!(kept["live"]["outcome"], "improved", "{kept:#}");
+    assert_eq!((&cached["state"], &cached["kind"]), (&"kept".into(), &"cache_start".into()), "{cached:#}");
+    assert_eq!(cached["predicted"]["metric"], "misses");
+    assert_eq!(cached["live"]["outcome"], "improved", "{cached:#}");
+    let (predicted, live) = (&cached["predicted"]["gain"], &cached["live"]["gain"]);
+    assert!(live.as_f64().unwrap() > predicted.as_f64().unwrap() / 2.0, "{cached:#}");
     assert_eq!(reverted["state"], "reverted");
     assert_eq!(reverted["live"]["outcome"], "worse", "{reverted:#}");
     assert_eq!(report["load"]["failed"], 0, "{report:#}");

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use veritas_statistics::Rng;
 
-use super::{client::Client, offers::OFFERED, witness::Witness};
+use super::{offers::OFFERED, witness::Witness};
+use crate::client::Client;
 
 /// Rules that fire and resolve with every change of their threshold.
 const RULES: [(&str, &str); 3] = [

@@ -10,10 +10,9 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use veritas::{database::sqlite::PREFIX, model::ChangeState};
 
-use super::{
-    client::Client,
-    traffic::{array, word},
-};
+use crate::client::Client;
+
+use super::traffic::{array, word};
 
 /// The most entries that the API gives of a list. Older transitions and audit entries
 /// were looked for as long as they were among the newest so many.

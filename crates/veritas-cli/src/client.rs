@@ -14,14 +14,14 @@ const PREFIX: &str = "/api/v1/performance";
 const TO_BE_READY: Duration = Duration::from_secs(30);
 
 /// A connection with a token.
-pub(super) struct Client {
+pub(crate) struct Client {
     sender: http1::SendRequest<Full<Bytes>>,
     address: SocketAddr,
     token: String,
 }
 
 impl Client {
-    pub(super) async fn connect(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -30,7 +30,7 @@ impl Client {
     }
 
     /// Connects, and waits until `/readyz` says that the service serves.
-    pub(super) async fn ready(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn ready(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
         let ready = async {
             loop {
                 let mut client = Self::connect(address, token).await?;
@@ -48,14 +48,14 @@ impl Client {
     /// # Errors
     ///
     /// When the connection breaks, or the answer is not a success.
-    pub(super) async fn get(&mut self, path: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Value> {
         let (status, body) = self.send(Method::GET, &format!("{PREFIX}{path}"), None).await?;
         anyhow::ensure!(status.is_success(), "GET {path}: {status} {body}");
         Ok(body)
     }
 
     /// Reads a resource that may not be there.
-    pub(super) async fn find(&mut self, path: &str) -> anyhow::Result<Option<Value>> {
+    pub(crate) async fn find(&mut self, path: &str) -> anyhow::Result<Option<Value>> {
         let (status, body) = self.send(Method::GET, &format!("{PREFIX}{path}"), None).await?;
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -69,7 +69,7 @@ impl Client {
     /// # Errors
     ///
     /// When the connection breaks, or the answer is another one.
-    pub(super) async fn act(
+    pub(crate) async fn act(
         &mut self,
         method: Method,
         path: &str,
@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// Says what `/readyz` calls degraded, with the reasons.
-    pub(super) async fn degraded(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn degraded(&mut self) -> anyhow::Result<Vec<String>> {
         let (_, body) = self.send(Method::GET, "/readyz", None).await?;
         let components = body["components"].as_array().cloned().unwrap_or_default();
         let degraded = components.iter().filter(|component| component["status"] != "ready");
