@@ -118,14 +118,8 @@ pub(super) fn unreachable(error: &RedisError) -> NotRead {
     NotRead::Unreachable { reason }
 }
 
-/// Returns what the system said.
+/// Returns what the system said; of other errors only their kind, because their text
+/// could quote what was sent.
 fn system_error(error: &RedisError) -> String {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return io.to_string();
-        }
-        cause = inner.source();
-    }
-    error.category().to_owned()
+    if error.is_io_error() { error.to_string() } else { error.category().to_owned() }
 }

@@ -76,6 +76,7 @@ fn dead_and_silent_servers_are_told_apart_and_never_waited_for() {
     let refused = quick(&proxy.url());
     assert_eq!(wrong(&refused), ["reachable"]);
     assert!(one(&refused, "reachable").hint.as_ref().is_some_and(|hint| hint.contains("start the server")));
+    assert!(one(&refused, "reachable").says.contains("refused"), "{refused:?}");
     let clock = SystemClock::new();
     for fault in [Fault::BlackHole, Fault::HalfOpen, Fault::Slow(1), Fault::Stall] {
         proxy.set(fault);

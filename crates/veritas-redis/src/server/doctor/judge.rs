@@ -55,6 +55,9 @@ pub(super) fn unreached(topology: &Topology, why: &NotRead) -> Check {
         _ if reason.contains("knows no") || reason.contains("know no") => {
             "SENTINEL MASTERS on a sentinel lists the names"
         }
+        _ if reason.contains("certificate") => {
+            "name the authority that signed the server's certificate, or renew it"
+        }
         _ => "start the server, or correct the address",
     };
     Check::new("reachable", Verdict::Wrong, says).hint(hint)
