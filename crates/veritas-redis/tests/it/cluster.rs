@@ -131,7 +131,10 @@ fn no_value_is_lost_or_mixed_up_while_slots_move_under_load() {
             let mut rounds = 0;
             while !done.load(Ordering::Relaxed) || rounds == 0 {
                 for (key, read) in keys.iter().zip(tier.get_many_blocking(&keys)) {
-                    assert_eq!(read, Ok(Some(key.clone().into_bytes())));
+                    // Nodes of a busy machine may take each other for dead for a while.
+                    if let Ok(read) = read {
+                        assert_eq!(read, Some(key.clone().into_bytes()));
+                    }
                 }
                 rounds += 1;
             }
@@ -143,6 +146,9 @@ fn no_value_is_lost_or_mixed_up_while_slots_move_under_load() {
         done.store(true, Ordering::Relaxed);
         reader.join().unwrap();
     });
+    let expected: Vec<_> = keys.iter().map(|key| Ok(Some(key.clone().into_bytes()))).collect();
+    // As long as nodes that took each other for dead may need to agree again.
+    wait_for(6 * LONG, || tier.get_many_blocking(&keys) == expected);
 }
 
 #[test]
@@ -229,4 +235,23 @@ fn leases_work_on_a_cluster() {
         assert_eq!(runtime.block_on(tier.lease(key.as_bytes(), 2, LONG)), Ok(false));
         assert_eq!(runtime.block_on(held.release()), Ok(true));
     }
+}
+
+#[test]
+fn a_cluster_that_is_down_as_a_whole_costs_no_deadlines_and_is_used_again() {
+    let cluster = RedisCluster::start();
+    let tier = connected(RedisOptions::parse(&url(&cluster)).unwrap());
+    let alive = key_of(&cluster, 2);
+    wait_for(LONG, || tier.set_blocking(entry(&alive, "v")) == Ok(()));
+    cluster.kill(1);
+    // Once the others take it for dead, they serve nothing either.
+    wait_for(6 * LONG, || tier.get_blocking(alive.as_bytes()) == Err(TierError::ClusterDown));
+    let waited = tier.counters().timeouts;
+    for _ in 0..500 {
+        assert!(tier.get_blocking(alive.as_bytes()).is_err());
+    }
+    let waited = tier.counters().timeouts - waited;
+    assert!(waited <= 10, "{waited} of 500 calls had no answer in time");
+    cluster.restart(1);
+    wait_for(LONG, || tier.get_blocking(alive.as_bytes()) == Ok(Some(b"v".to_vec())));
 }
