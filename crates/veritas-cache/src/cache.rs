@@ -130,7 +130,10 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// Looks a key up. An entry whose time is over is a miss, and is removed.
     #[inline]
     pub fn get<K: KeyPart + ?Sized>(&self, key: &K) -> Option<V> {
-        self.look_up(&self.key_ref(&self.encode(key)))
+        // Encoded where it stays: moving what was just written would wait for it.
+        let mut encoded = KeyEncoder::new();
+        self.encode_into(key, &mut encoded);
+        self.look_up(&self.key_ref(&encoded))
     }
 
     /// Looks up many keys; the answers are in their order. Each key is one look-up.
@@ -208,11 +211,16 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     #[inline]
     fn encode<K: KeyPart + ?Sized>(&self, key: &K) -> KeyEncoder {
         let mut encoder = KeyEncoder::new();
+        self.encode_into(key, &mut encoder);
+        encoder
+    }
+
+    #[inline]
+    fn encode_into<K: KeyPart + ?Sized>(&self, key: &K, encoder: &mut KeyEncoder) {
         if !self.prefix.is_empty() {
             encoder.push(&self.prefix);
         }
-        key.encode(&mut encoder);
-        encoder
+        key.encode(encoder);
     }
 
     #[inline]

@@ -178,9 +178,10 @@ impl KeyEncoder {
         let len = 8 - zeros as usize;
         // Shifted up, the most significant byte comes first and zeros behind the last one.
         let significant = magnitude.checked_shl(8 * zeros).unwrap_or(0).swap_bytes();
-        // Written at once, so that reading it as one word next does not wait for its parts.
-        let word = u128::from(significant) << 16 | u128::from(len as u64) << 8 | u128::from(tag);
-        *place = word.to_le_bytes();
+        // Written as two words, so that reading them next does not wait for smaller parts.
+        let (low, high) = place.split_at_mut(8);
+        low.copy_from_slice(&(significant << 16 | (len as u64) << 8 | u64::from(tag)).to_le_bytes());
+        high.copy_from_slice(&(significant >> 48).to_le_bytes());
         self.inline_len += 2 + len;
         true
     }

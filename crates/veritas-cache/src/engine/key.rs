@@ -51,9 +51,12 @@ impl KeyHasher {
 
     #[inline]
     fn hash_short(&self, padded: &[u8; 16]) -> u64 {
-        let whole = u128::from_le_bytes(*padded);
-        #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
-        let (low, high) = (whole as u64, (whole >> 64) as u64);
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&padded[at..at + 8]);
+            u64::from_le_bytes(word)
+        };
+        let (low, high) = (word(0), word(8));
         folded(folded(low ^ self.seeds[0], high ^ self.seeds[1]) ^ self.seeds[2], self.seeds[3] | 1)
     }
 
@@ -76,14 +79,14 @@ fn folded(one: u64, other: u64) -> u64 {
 /// would call a function; mostly it is one word.
 #[inline]
 fn equal(one: &[u8; INLINE], other: &[u8; INLINE], len: usize) -> bool {
-    let differ = |at: usize| {
-        let (mut first, mut second) = ([0; 16], [0; 16]);
-        first.copy_from_slice(&one[at..at + 16]);
-        second.copy_from_slice(&other[at..at + 16]);
-        u128::from_ne_bytes(first) ^ u128::from_ne_bytes(second)
+    let word = |bytes: &[u8; INLINE], at: usize| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[at..at + 8]);
+        u64::from_ne_bytes(word)
     };
+    let differ = |at: usize| word(one, at) ^ word(other, at);
     // The last word overlaps the one before.
-    differ(0) == 0 && (len <= 16 || (differ(16) | differ(INLINE - 16)) == 0)
+    differ(0) | differ(8) == 0 && (len <= 16 || differ(16) | differ(24) | differ(INLINE - 8) == 0)
 }
 
 /// A key to look up.

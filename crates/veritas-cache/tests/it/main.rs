@@ -1,6 +1,7 @@
 //! The cache as an application uses it, on a virtual clock.
 
 mod allocator;
+mod hit_ratios;
 mod interleavings;
 mod limits;
 mod listing;
@@ -10,6 +11,7 @@ mod memory;
 mod model;
 mod optional;
 mod orders;
+mod policies;
 mod refresh;
 mod sharing;
 mod stampede;

@@ -57,3 +57,20 @@ fn no_count_is_lost_over_threads_and_readers_see_sums_that_fit() {
     assert_eq!(caches.statistics().total_requests(), 8 * EACH);
     assert_eq!(caches.statistics().misses, caches.statistics().sets);
 }
+
+#[test]
+fn millions_of_operations_on_eight_threads_lose_no_count() {
+    const EACH: u64 = if cfg!(debug_assertions) { 256_000 } else { 1_280_000 };
+    let (caches, _clock) = caches(MIB);
+    let cache = caches.namespace::<u64>("numbers");
+    (0..64_u64).for_each(|id| _ = cache.set(&id, id));
+    caches.reset_statistics();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let cache = cache.clone();
+            scope.spawn(move || (0..EACH).for_each(|step| _ = cache.get(&((step + thread) % 128))));
+        }
+    });
+    let statistics = caches.statistics();
+    assert_eq!((statistics.hits, statistics.misses), (4 * EACH, 4 * EACH));
+}
