@@ -221,7 +221,7 @@ fn a_prediction_that_fails_on_the_live_load_is_seen() {
 fn a_cache_of_what_is_cheap_is_stopped() {
     let mut application = Application::new(32 * MIB, 7, options());
     let cheap = application.open("cheap", ttl(36_000), 5_000, 0.3);
-    (cheap.load, cheap.size) = (Duration::from_nanos(40), 10);
+    (cheap.load, cheap.size) = (Duration::from_nanos(10), 10);
     application.run(Duration::from_mins(4));
 
     let loss = found(&application, FindingKind::CacheNetLoss).expect("the loss is found");
