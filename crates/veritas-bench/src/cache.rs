@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     println!("machine: {}", machine::describe());
     for table in &tables {
-        println!("\n{table}");
+        print!("\n{table}");
     }
     Ok(())
 }
