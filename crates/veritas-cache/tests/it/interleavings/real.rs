@@ -2,9 +2,9 @@
 //! that a test controls.
 
 #[expect(dead_code, reason = "the test has no use for some of it")]
-#[path = "flights.rs"]
+#[path = "real/flights.rs"]
 pub(super) mod flights;
-#[path = "sync.rs"]
+#[path = "real/sync.rs"]
 mod sync;
 #[expect(dead_code, unreachable_pub, reason = "the test has no use for some of it, and is no library")]
 #[path = "../../../src/tags.rs"]
