@@ -52,13 +52,18 @@ fn check_all(python: &str, directory: &Path) -> Result<(u32, u32), Box<dyn Error
         }
         for (size, theirs) in sizes.iter().zip(oracle) {
             let mut lru = Lru::new(*size);
-            let ours = requests.iter().filter(|request| !lru.request(request.key, request.size)).count() as u64;
-            let by_distances = (unit == 1).then(|| distances.misses(usize::try_from(*size).unwrap_or(usize::MAX)));
+            let ours =
+                requests.iter().filter(|request| !lru.request(request.key, request.size)).count() as u64;
+            let by_distances =
+                (unit == 1).then(|| distances.misses(usize::try_from(*size).unwrap_or(usize::MAX)));
             let agree = ours == theirs && by_distances.is_none_or(|misses| misses == theirs);
             checked += 1;
             wrong += u32::from(!agree);
             if !agree {
-                println!("{} at {size}: ours {ours}, by distances {by_distances:?}, theirs {theirs}", case.name);
+                println!(
+                    "{} at {size}: ours {ours}, by distances {by_distances:?}, theirs {theirs}",
+                    case.name
+                );
             }
         }
         println!("{:<22} {} requests at {} sizes", case.name, requests.len(), sizes.len());

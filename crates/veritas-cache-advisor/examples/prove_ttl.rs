@@ -32,9 +32,12 @@ fn main() {
         "workload", "keys", "source", "TTL now", "hit mean", "max", "stale mean", "max"
     );
     let (mut worst_hit, mut worst_stale) = (0.0_f64, 0.0_f64);
-    for (name, exponent, keys) in
-        [("zipf 0.7", 0.7, 2_000), ("zipf 0.99", 0.99, 10_000), ("zipf 0.9", 0.9, 30_000), ("zipf 1.1", 1.1, 30_000)]
-    {
+    for (name, exponent, keys) in [
+        ("zipf 0.7", 0.7, 2_000),
+        ("zipf 0.99", 0.99, 10_000),
+        ("zipf 0.9", 0.9, 30_000),
+        ("zipf 1.1", 1.1, 30_000),
+    ] {
         let pattern = Pattern::Zipf { keys, exponent };
         let workload = Workload { per_second: 50.0, ..Workload::new(pattern, 17) };
         for (source, rates) in sources {

@@ -192,8 +192,10 @@ impl Replay {
                 self.estimator.request(key, weight, at);
                 self.times.look_up(key, at);
                 for full in &mut self.engines {
-                    full.misses += full.engine.as_mut().map_or(0, |cache| u64::from(!cache.request(key, weight)));
-                    full.lru_misses += full.lru.as_mut().map_or(0, |cache| u64::from(!cache.request(key, weight)));
+                    full.misses +=
+                        full.engine.as_mut().map_or(0, |cache| u64::from(!cache.request(key, weight)));
+                    full.lru_misses +=
+                        full.lru.as_mut().map_or(0, |cache| u64::from(!cache.request(key, weight)));
                 }
             }
             Operation::Set => {

@@ -33,7 +33,10 @@ pub fn advise_size(curve: &MissRatioCurve, regret: f64) -> Option<SizeAdvice> {
     }
     let share = (below.miss_ratio - limit) / (below.miss_ratio - point.miss_ratio);
     let capacity = interpolated(below.capacity, point.capacity, share);
-    Some(SizeAdvice { point: CurvePoint { capacity, miss_ratio: limit.max(point.miss_ratio), ..point }, best })
+    Some(SizeAdvice {
+        point: CurvePoint { capacity, miss_ratio: limit.max(point.miss_ratio), ..point },
+        best,
+    })
 }
 
 #[expect(

@@ -121,7 +121,11 @@ mod tests {
             let demands = [curve(), curve(), curve()];
             let cost = |given: &[u64]| -> f64 {
                 let of = |(demand, bytes): (&Demand, &u64)| {
-                    let miss_ratio = if *bytes == 0 { 1.0 } else { demand.curve.miss_ratio_at(Bytes::new(*bytes)).unwrap() };
+                    let miss_ratio = if *bytes == 0 {
+                        1.0
+                    } else {
+                        demand.curve.miss_ratio_at(Bytes::new(*bytes)).unwrap()
+                    };
                     demand.weight * miss_ratio
                 };
                 demands.iter().zip(given).map(of).sum()

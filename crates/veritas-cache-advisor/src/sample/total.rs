@@ -113,7 +113,8 @@ mod tests {
                     }
                 }
             }
-            errors.push(total.estimate() - (0..5_000).map(requests_of).sum::<u64>() as f64);
+            let truth = u32::try_from((0..5_000).map(requests_of).sum::<u64>()).unwrap();
+            errors.push(total.estimate() - f64::from(truth));
             claimed += total.standard_error() / 200.0;
         }
         let measured = (errors.iter().map(|error| error * error).sum::<f64>() / 200.0).sqrt();

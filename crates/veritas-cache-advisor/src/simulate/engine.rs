@@ -37,8 +37,12 @@ impl Engine {
             .weight_capacity(capacity)
             .build()
             .unwrap_or_else(|_| unreachable!("both required options are set"));
-        let tables =
-            Cache::with_options(options, ByWeight, DefaultHashBuilder::default(), DefaultLifecycle::default());
+        let tables = Cache::with_options(
+            options,
+            ByWeight,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        );
         Self { tables }
     }
 

@@ -27,7 +27,7 @@ const TICKS_PER_LIFE: u64 = 512;
 #[derive(Debug)]
 pub struct Lanes {
     policy: Policy,
-    lanes: Vec<Lane>,
+    all: Vec<Lane>,
     rows: Rows,
     life: Option<Life>,
 }
@@ -85,23 +85,23 @@ impl Lanes {
     ///
     /// Only the first sixteen capacities count.
     pub fn new(policy: Policy, capacities: &[u64], time_to_live: Option<Duration>) -> Self {
-        let lanes = capacities.iter().take(LANES).map(|capacity| Lane::new(&policy, *capacity)).collect();
+        let all = capacities.iter().take(LANES).map(|capacity| Lane::new(&policy, *capacity)).collect();
         let life = time_to_live.map(|life| Life {
             tick: (life / u32::try_from(TICKS_PER_LIFE).unwrap_or(1)).max(Duration::from_nanos(1)),
             stamps: Vec::new(),
             now: 0,
         });
-        Self { policy, lanes, rows: Rows::default(), life }
+        Self { policy, all, rows: Rows::default(), life }
     }
 
     /// Returns how many lanes there are.
     pub fn len(&self) -> usize {
-        self.lanes.len()
+        self.all.len()
     }
 
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.all.is_empty()
     }
 
     /// Returns how many keys the table holds.
@@ -116,7 +116,7 @@ impl Lanes {
 
     /// Returns how many keys a lane knows, ghosts included.
     pub fn keys_in(&self, lane: usize) -> usize {
-        self.lanes.get(lane).map_or(0, |lane| lane.hots + lane.colds + lane.ghosts)
+        self.all.get(lane).map_or(0, |lane| lane.hots + lane.colds + lane.ghosts)
     }
 
     /// Returns the bytes that were asked of the allocator.
@@ -124,9 +124,9 @@ impl Lanes {
         let queues = |lane: &Lane| lane.hot.capacity() + lane.cold.capacity() + lane.ghost.capacity();
         let stamps = self.life.as_ref().map_or(0, |life| life.stamps.capacity() * size_of::<[u16; LANES]>());
         size_of::<Self>()
-            + self.lanes.capacity() * size_of::<Lane>()
+            + self.all.capacity() * size_of::<Lane>()
             + self.rows.bytes()
-            + self.lanes.iter().map(queues).sum::<usize>() * size_of::<u32>()
+            + self.all.iter().map(queues).sum::<usize>() * size_of::<u32>()
             + stamps
     }
 
@@ -145,7 +145,7 @@ impl Lanes {
     /// the next one, they are the first so many.
     #[inline]
     fn sampling(&self, hash: u64) -> u128 {
-        let takes = self.lanes.iter().take_while(|lane| lane.rate.takes(hash)).count();
+        let takes = self.all.iter().take_while(|lane| lane.rate.takes(hash)).count();
         mask_of_first(takes)
     }
 
@@ -199,7 +199,7 @@ impl Lanes {
     pub fn delete(&mut self, hash: u64) {
         let Some(row) = self.rows.find(hash) else { return };
         self.rows.hold(row);
-        for (number, lane) in self.lanes.iter_mut().enumerate() {
+        for (number, lane) in self.all.iter_mut().enumerate() {
             lane.remove(&mut self.rows, number, row);
         }
         self.rows.let_go();
@@ -233,7 +233,7 @@ impl Lanes {
                 dead |= u128::from(u64::from(age) >= TICKS_PER_LIFE) << (8 * lane);
             }
             for lane in lanes_in(dead) {
-                self.lanes[lane].remove(&mut self.rows, lane, row);
+                self.all[lane].remove(&mut self.rows, lane, row);
             }
             holders &= !dead;
         }
@@ -258,7 +258,7 @@ impl Lanes {
             self.reweigh(row, weight);
         }
         for lane in lanes_in(lanes) {
-            self.lanes[lane].store(&mut self.rows, lane, row);
+            self.all[lane].store(&mut self.rows, lane, row);
         }
         self.rows.let_go();
     }
@@ -266,7 +266,7 @@ impl Lanes {
     /// All lanes learn a key's new weight at once, though each would only at its next load.
     fn reweigh(&mut self, row: u32, weight: u32) {
         let before = self.rows.weight(row);
-        for (number, lane) in self.lanes.iter_mut().enumerate() {
+        for (number, lane) in self.all.iter_mut().enumerate() {
             let total = match self.rows.place(row, number) {
                 HOT => &mut lane.weight_hot,
                 COLD => &mut lane.weight_cold,
@@ -275,7 +275,7 @@ impl Lanes {
             *total = *total - before + u64::from(weight);
         }
         self.rows.set_weight(row, weight);
-        for (number, lane) in self.lanes.iter_mut().enumerate() {
+        for (number, lane) in self.all.iter_mut().enumerate() {
             lane.make_room(&mut self.rows, number, 0);
         }
     }
@@ -289,7 +289,7 @@ impl Lanes {
         let half_a_weight = self.mean_weight().unwrap_or(0.0) / 2.0;
         let mut gone = Vec::new();
         let mut gone_above = u64::MAX;
-        for (number, (lane, rate)) in self.lanes.iter_mut().zip(rates).enumerate() {
+        for (number, (lane, rate)) in self.all.iter_mut().zip(rates).enumerate() {
             if *rate == lane.rate {
                 continue;
             }
@@ -563,7 +563,9 @@ mod tests {
                 }
                 Step::Store(key) => {
                     lanes.store(sampling_hash(key), weight(key));
-                    engines.iter_mut().for_each(|engine| engine.store(sampling_hash(key), weight(key)));
+                    for engine in &mut engines {
+                        engine.store(sampling_hash(key), weight(key));
+                    }
                 }
                 Step::Delete(key) => {
                     lanes.delete(sampling_hash(key));
@@ -572,7 +574,7 @@ mod tests {
                     }
                 }
             }
-            for (lane, engine) in lanes.lanes.iter().zip(&engines) {
+            for (lane, engine) in lanes.all.iter().zip(&engines) {
                 assert_eq!(lane.weight_hot + lane.weight_cold, engine.weight(), "step {number}");
                 assert_eq!(lane.hots + lane.colds, engine.len(), "step {number}");
             }
@@ -640,8 +642,8 @@ mod tests {
         for key in (0..20_000).map(sampling_hash).filter(|hash| rates[1].takes(*hash)) {
             assert!(!lanes.look_up(key).has_missed(1));
         }
-        assert_eq!(lanes.lanes[0].capacity, 500);
-        assert!(lanes.lanes[0].weight_hot + lanes.lanes[0].weight_cold <= 500);
+        assert_eq!(lanes.all[0].capacity, 500);
+        assert!(lanes.all[0].weight_hot + lanes.all[0].weight_cold <= 500);
     }
 
     #[test]

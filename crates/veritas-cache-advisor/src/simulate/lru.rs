@@ -77,7 +77,13 @@ pub struct StackDistances {
 impl StackDistances {
     /// Creates one for a trace of at most `requests`; takes 4 bytes for each at once.
     pub fn new(requests: usize) -> Self {
-        Self { last: HashMap::new(), tree: vec![0; requests + 1], position: 0, counts: Vec::new(), requests: 0 }
+        Self {
+            last: HashMap::new(),
+            tree: vec![0; requests + 1],
+            position: 0,
+            counts: Vec::new(),
+            requests: 0,
+        }
     }
 
     /// Counts one request, and returns its stack distance: the number of distinct
@@ -144,7 +150,11 @@ mod tests {
         for entries in [0, 1, 2, 7, 50, 199, 1_000] {
             let mut lru = Lru::new(entries);
             let misses = keys.iter().filter(|key| !lru.request(**key, 1)).count();
-            assert_eq!(distances.misses(usize::try_from(entries).unwrap()), misses as u64, "{entries} entries");
+            assert_eq!(
+                distances.misses(usize::try_from(entries).unwrap()),
+                misses as u64,
+                "{entries} entries"
+            );
         }
     }
 

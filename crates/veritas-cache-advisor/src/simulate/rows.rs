@@ -36,7 +36,7 @@ struct Row {
 /// Rows by hash: open addressing over 16-bit row numbers, with rows reused.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    rows: Vec<Row>,
+    table: Vec<Row>,
     free: Vec<u16>,
     index: Vec<u16>,
     /// The row of the request under way, which is not given up meanwhile.
@@ -64,21 +64,21 @@ impl Rows {
     pub(super) const MOST: usize = EMPTY as usize;
 
     pub(super) fn len(&self) -> usize {
-        self.rows.len() - self.free.len()
+        self.table.len() - self.free.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>() + (self.free.capacity() + self.index.capacity()) * 2
+        self.table.capacity() * size_of::<Row>() + (self.free.capacity() + self.index.capacity()) * 2
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.rows.capacity()
+        self.table.capacity()
     }
 
     /// Returns the rows in use.
     #[expect(clippy::cast_possible_truncation, reason = "row numbers are below 65,535")]
     pub(super) fn used(&self) -> impl Iterator<Item = u32> {
-        self.rows.iter().enumerate().filter(|(_, row)| row.weight > 0).map(|(number, _)| number as u32)
+        self.table.iter().enumerate().filter(|(_, row)| row.weight > 0).map(|(number, _)| number as u32)
     }
 
     /// Returns the rows in use whose keys are above a threshold.
@@ -102,7 +102,7 @@ impl Rows {
             if row == EMPTY {
                 return None;
             }
-            if self.rows[usize::from(row)].hash == hash {
+            if self.table[usize::from(row)].hash == hash {
                 return Some(u32::from(row));
             }
             slot = (slot + 1) & (self.index.len() - 1);
@@ -115,16 +115,16 @@ impl Rows {
             self.grow_index();
         }
         let row = if let Some(row) = self.free.pop() {
-            let reused = &mut self.rows[usize::from(row)];
+            let reused = &mut self.table[usize::from(row)];
             (reused.hash, reused.weight) = (hash, weight);
             row
         } else {
-            let row = u16::try_from(self.rows.len()).ok().filter(|row| *row != EMPTY)?;
-            if self.rows.len() == self.rows.capacity() {
+            let row = u16::try_from(self.table.len()).ok().filter(|row| *row != EMPTY)?;
+            if self.table.len() == self.table.capacity() {
                 // By a quarter instead of doubling: memory is what limits the sample.
-                self.rows.reserve_exact(self.rows.len() / 4 + 16);
+                self.table.reserve_exact(self.table.len() / 4 + 16);
             }
-            self.rows.push(Row { lanes: [0; LANES], hash, weight });
+            self.table.push(Row { lanes: [0; LANES], hash, weight });
             row
         };
         self.link(row);
@@ -132,7 +132,7 @@ impl Rows {
     }
 
     fn link(&mut self, row: u16) {
-        let mut slot = self.slot(self.rows[usize::from(row)].hash);
+        let mut slot = self.slot(self.table[usize::from(row)].hash);
         while self.index[slot] != EMPTY {
             slot = (slot + 1) & (self.index.len() - 1);
         }
@@ -172,31 +172,31 @@ impl Rows {
     #[expect(clippy::cast_possible_truncation, reason = "row numbers are below 65,535")]
     fn unlink(&mut self, row: u32) {
         let mask = self.index.len() - 1;
-        let mut hole = self.slot(self.rows[row as usize].hash);
-        while self.index[hole] != row as u16 {
-            hole = (hole + 1) & mask;
+        let mut gap = self.slot(self.table[row as usize].hash);
+        while self.index[gap] != row as u16 {
+            gap = (gap + 1) & mask;
         }
-        let mut next = hole;
+        let mut next = gap;
         loop {
             next = (next + 1) & mask;
             let candidate = self.index[next];
             if candidate == EMPTY {
                 break;
             }
-            let home = self.slot(self.rows[usize::from(candidate)].hash);
-            if next.wrapping_sub(home) & mask >= next.wrapping_sub(hole) & mask {
-                self.index[hole] = candidate;
-                hole = next;
+            let home = self.slot(self.table[usize::from(candidate)].hash);
+            if next.wrapping_sub(home) & mask >= next.wrapping_sub(gap) & mask {
+                self.index[gap] = candidate;
+                gap = next;
             }
         }
-        self.index[hole] = EMPTY;
-        self.rows[row as usize].weight = 0;
+        self.index[gap] = EMPTY;
+        self.table[row as usize].weight = 0;
         self.free.push(row as u16);
     }
 
     #[inline]
     fn word(&self, row: u32) -> u128 {
-        u128::from_le_bytes(self.rows[row as usize].lanes)
+        u128::from_le_bytes(self.table[row as usize].lanes)
     }
 
     /// Returns which lanes hold the key: the lowest bit of each one's byte.
@@ -212,54 +212,54 @@ impl Rows {
         let word = self.word(row);
         // The counts are 0, 1 or 2: below 2 the higher bit is not set.
         let below = lanes & !(word >> 3);
-        self.rows[row as usize].lanes = (word + (below << 2)).to_le_bytes();
+        self.table[row as usize].lanes = (word + (below << 2)).to_le_bytes();
     }
 
     #[inline]
     pub(super) fn hash(&self, row: u32) -> u64 {
-        self.rows[row as usize].hash
+        self.table[row as usize].hash
     }
 
     #[inline]
     pub(super) fn weight(&self, row: u32) -> u64 {
-        u64::from(self.rows[row as usize].weight)
+        u64::from(self.table[row as usize].weight)
     }
 
     pub(super) fn set_weight(&mut self, row: u32, weight: u32) {
-        self.rows[row as usize].weight = weight;
+        self.table[row as usize].weight = weight;
     }
 
     #[inline]
     pub(super) fn place(&self, row: u32, lane: usize) -> u8 {
-        self.rows[row as usize].lanes[lane] & PLACE
+        self.table[row as usize].lanes[lane] & PLACE
     }
 
     /// Moves the key within a lane; the references and the stay are kept.
     #[inline]
     pub(super) fn set_place(&mut self, row: u32, lane: usize, place: u8) {
-        let byte = &mut self.rows[row as usize].lanes[lane];
+        let byte = &mut self.table[row as usize].lanes[lane];
         *byte = *byte & !PLACE | place;
     }
 
     #[inline]
     pub(super) fn is_referenced(&self, row: u32, lane: usize) -> bool {
-        self.rows[row as usize].lanes[lane] & REFERENCED != 0
+        self.table[row as usize].lanes[lane] & REFERENCED != 0
     }
 
     #[inline]
     pub(super) fn drop_reference(&mut self, row: u32, lane: usize) {
-        self.rows[row as usize].lanes[lane] -= REFERENCED_ONE;
+        self.table[row as usize].lanes[lane] -= REFERENCED_ONE;
     }
 
     #[inline]
     pub(super) fn clear_references(&mut self, row: u32, lane: usize) {
-        self.rows[row as usize].lanes[lane] &= !REFERENCED;
+        self.table[row as usize].lanes[lane] &= !REFERENCED;
     }
 
     /// Returns the row and the present stay, as they stand in a queue.
     #[inline]
     pub(super) fn ticket(&self, row: u32, lane: usize) -> u32 {
-        row | u32::from(self.rows[row as usize].lanes[lane] / STAY_ONE) << 28
+        row | u32::from(self.table[row as usize].lanes[lane] / STAY_ONE) << 28
     }
 
     /// Returns the row of a ticket.
@@ -278,7 +278,7 @@ impl Rows {
     /// Begins a new stay, so that older tickets are void. Returns whether the
     /// numbers start anew, in which case older tickets must be removed.
     pub(super) fn begin_stay(&mut self, row: u32, lane: usize) -> bool {
-        let byte = &mut self.rows[row as usize].lanes[lane];
+        let byte = &mut self.table[row as usize].lanes[lane];
         *byte = byte.wrapping_add(STAY_ONE);
         *byte < STAY_ONE
     }

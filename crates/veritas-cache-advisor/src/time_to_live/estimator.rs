@@ -157,8 +157,7 @@ impl TtlEstimator {
             for (loaded_at, fresh) in key.loaded_at.iter().zip(&mut key.fresh) {
                 let since = f64::from(at.wrapping_sub(*loaded_at));
                 // Loaded within the interval, a cache may have got the value from after the change.
-                let later =
-                    if since < interval { -(-rate * (interval - since)).exp_m1() / any } else { 0.0 };
+                let later = if since < interval { -(-rate * (interval - since)).exp_m1() / any } else { 0.0 };
                 #[expect(clippy::cast_possible_truncation, reason = "a probability")]
                 let still = (later * (-rate * since).exp()) as f32;
                 *fresh = still;
@@ -230,8 +229,12 @@ impl TtlEstimator {
             for misses in &mut self.misses {
                 misses.count(hash, scale);
             }
-            let followed =
-                Followed { loaded_at: [at; LIVES], fresh: [1.0; LIVES], last: None, rate: ChangeRate::UNKNOWN };
+            let followed = Followed {
+                loaded_at: [at; LIVES],
+                fresh: [1.0; LIVES],
+                last: None,
+                rate: ChangeRate::UNKNOWN,
+            };
             self.keys.insert(hash, followed);
             if self.keys.len() > self.max_keys {
                 self.lower_to(SampleRate::of(self.rate.share() * STEP));
@@ -278,7 +281,8 @@ mod tests {
 
     #[test]
     fn hits_are_those_of_a_cache_that_evicts_nothing() {
-        let options = TtlOptions { times: vec![Duration::from_secs(10), Duration::from_secs(30)], max_keys: 10 };
+        let options =
+            TtlOptions { times: vec![Duration::from_secs(10), Duration::from_secs(30)], max_keys: 10 };
         let mut estimator = TtlEstimator::new(&options);
         for second in [0, 5, 10, 20, 29, 30] {
             estimator.look_up(1, Duration::from_secs(second));
@@ -299,7 +303,11 @@ mod tests {
                 estimator.load(7, Duration::from_secs(second), 42);
             }
         }
-        assert!(estimator.curve().points.iter().all(|point| point.staleness < 0.02), "{:?}", estimator.curve());
+        assert!(
+            estimator.curve().points.iter().all(|point| point.staleness < 0.02),
+            "{:?}",
+            estimator.curve()
+        );
     }
 
     #[test]

@@ -75,8 +75,7 @@ mod tests {
         let changes_at = |second| Changes::new(rates, 1).version(1, Duration::from_secs(second));
         let change = (1..1_000).find(|second| changes_at(*second) > 1).unwrap();
         let requests = [request(0), request(change - 1), request(change), request(change + 1_000_000)];
-        let truth =
-            replay(requests.into_iter(), Duration::from_secs(1_000_000), &mut Changes::new(rates, 1));
+        let truth = replay(requests.into_iter(), Duration::from_secs(1_000_000), &mut Changes::new(rates, 1));
         assert_eq!(truth, Truth { hit_ratio: 0.5, staleness: 0.25 });
     }
 }

@@ -75,16 +75,15 @@ impl<R: BufRead> CsvTrace<R> {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let columns = match self.columns {
-                Some(columns) => columns,
-                None => {
-                    let (columns, is_header) = columns_of(line).map_err(wrong)?;
-                    self.columns = Some(columns);
-                    if is_header {
-                        continue;
-                    }
-                    columns
+            let columns = if let Some(columns) = self.columns {
+                columns
+            } else {
+                let (columns, is_header) = columns_of(line).map_err(wrong)?;
+                self.columns = Some(columns);
+                if is_header {
+                    continue;
                 }
+                columns
             };
             return parse(line, columns).map(Some).map_err(wrong);
         }
@@ -139,9 +138,10 @@ fn parse(line: &str, columns: Columns) -> Result<TraceRequest, String> {
     };
     let operation = match optional(columns.operation).map(str::to_ascii_lowercase).as_deref() {
         None | Some("get" | "gets" | "read" | "r") => Operation::Get,
-        Some("set" | "put" | "add" | "replace" | "write" | "w" | "cas" | "incr" | "decr" | "append" | "prepend") => {
-            Operation::Set
-        }
+        Some(
+            "set" | "put" | "add" | "replace" | "write" | "w" | "cas" | "incr" | "decr" | "append"
+            | "prepend",
+        ) => Operation::Set,
         Some("delete" | "del" | "remove" | "invalidate") => Operation::Delete,
         Some(other) => return Err(format!("operation {other:?} is not known")),
     };
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!((requests[0].size, requests[0].operation), (1, Operation::Get));
         let full = trace("7.25,a,120,SET,60\r\n").next().unwrap().unwrap();
         assert_eq!((full.at, full.size), (Duration::from_millis(7_250), 120));
-        assert_eq!((full.operation, full.time_to_live), (Operation::Set, Some(Duration::from_secs(60))));
+        assert_eq!((full.operation, full.time_to_live), (Operation::Set, Some(Duration::from_mins(1))));
         assert_eq!(full.key, requests[0].key);
     }
 

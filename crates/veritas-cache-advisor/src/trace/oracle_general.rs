@@ -54,7 +54,10 @@ impl<R: Read> OracleGeneralTrace<R> {
         let large = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let time = small(time);
         if time < self.last {
-            return Err(wrong(format!("time goes back from {} to {time}: is this oracleGeneral?", self.last)));
+            return Err(wrong(format!(
+                "time goes back from {} to {time}: is this oracleGeneral?",
+                self.last
+            )));
         }
         let next = large(next).cast_signed();
         if next < -1 {

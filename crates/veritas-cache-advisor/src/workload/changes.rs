@@ -78,7 +78,7 @@ impl Key {
                 let (fast, slow) = (fastest.as_secs_f64(), slowest.as_secs_f64());
                 Some(fast * (slow / fast).powf(rng.next_f64()))
             }
-            ChangeRates::Some { share, mean } => (rng.next_f64() < share).then(|| mean.as_secs_f64()),
+            ChangeRates::Some { share, mean } => (rng.next_f64() < share).then_some(mean.as_secs_f64()),
         };
         let next_at = mean.map_or(f64::INFINITY, |mean| exponential(&mut rng, mean));
         Self { rng, mean, version: 1, next_at }

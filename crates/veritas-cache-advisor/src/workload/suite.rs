@@ -31,7 +31,10 @@ pub fn suite(keys: u64, seed: u64) -> Vec<Case> {
         one("zipf 1.1", zipf(keys, 1.1)),
         one("zipf 1.3", zipf(keys, 1.3)),
         one("loop", Pattern::Loop { keys: keys / 2 }),
-        one("zipf + loop", Pattern::Mix(vec![(2.0, zipf(keys / 2, 0.9)), (1.0, Pattern::Loop { keys: keys / 4 })])),
+        one(
+            "zipf + loop",
+            Pattern::Mix(vec![(2.0, zipf(keys / 2, 0.9)), (1.0, Pattern::Loop { keys: keys / 4 })]),
+        ),
         one("drift", Pattern::Drift { keys: keys / 4, exponent: 0.8, step: 8 }),
         one(
             "flash crowds",

@@ -28,7 +28,11 @@ impl Zipf {
     }
 
     /// Draws a rank.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and the number of keys")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 1 and the number of keys"
+    )]
     pub fn draw(&self, rng: &mut Rng) -> u64 {
         loop {
             let area = self.highest + rng.next_f64() * (self.lowest - self.highest);

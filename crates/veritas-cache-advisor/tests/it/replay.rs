@@ -37,8 +37,9 @@ fn requests(count: usize) -> impl Iterator<Item = TraceRequest> {
 
 #[test]
 fn few_keys_are_estimated_exactly_writes_and_deletes_too() {
-    let report =
-        Replay::new(options(&[20, 100, 700])).run(requests(30_000).map(Ok), |_| ControlFlow::Continue(())).unwrap();
+    let report = Replay::new(options(&[20, 100, 700]))
+        .run(requests(30_000).map(Ok), |_| ControlFlow::Continue(()))
+        .unwrap();
     assert_eq!((report.look_ups, report.writes, report.deletes), (24_000, 3_000, 3_000));
     assert_eq!(report.rate, 1.0);
     for row in &report.sizes {

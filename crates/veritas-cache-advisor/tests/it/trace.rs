@@ -1,14 +1,14 @@
 //! Traces from files: formats by name, what is no trace, and hostile bytes.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use proptest::prelude::*;
 use veritas_cache_advisor::trace::{Format, TraceError, open, read};
 
 fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a directory for the test");
     let path = directory.path().join(name);
-    std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
+    std::fs::write(&path, bytes).expect("a file in it");
     (directory, path)
 }
 
