@@ -156,7 +156,7 @@ impl From<Change> for ChangeBody {
             approved_at: change.approved_at.seconds(),
             applied_at: change.applied_at.map(Timestamp::seconds),
             settled_at: change.settled_at.map(Timestamp::seconds),
-            predicted: change.predicted.into(),
+            predicted: GainBody::of(change.kind, change.predicted),
             live: change.live.map(LiveGainBody::from),
             reason: change.reason,
         }

@@ -6,7 +6,10 @@ use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
-use veritas_model::{Interval, MeasuredGain, Plan, ProposalId, ProposalRecord, ProposalState};
+use veritas_model::{
+    ChangeKind, Interval, KindGroup, MeasuredGain, Plan, ProposalId, ProposalRecord, ProposalState,
+    Provenance,
+};
 use veritas_optimize::{ApproveError, DismissError};
 
 use super::{ListQuery, changes::ChangeBody};
@@ -173,8 +176,13 @@ impl From<Interval> for IntervalBody {
     }
 }
 
-impl From<MeasuredGain> for GainBody {
-    fn from(gain: MeasuredGain) -> Self {
+impl GainBody {
+    /// Index changes are run on a copy; changes to caches are replays of recorded look-ups.
+    pub(crate) fn of(kind: ChangeKind, gain: MeasuredGain) -> Self {
+        let provenance = match kind.group() {
+            KindGroup::Caching => Provenance::Simulated,
+            KindGroup::Indexing | KindGroup::QueryExecution => Provenance::Measured,
+        };
         Self {
             metric: gain.metric.as_str(),
             pairs: gain.pairs,
@@ -191,7 +199,7 @@ impl From<MeasuredGain> for GainBody {
             write_slowdown: gain.write_slowdown,
             results_equal: gain.results_equal,
             method: gain.method,
-            provenance: veritas_model::Provenance::Measured.as_str(),
+            provenance: provenance.as_str(),
         }
     }
 }
@@ -201,7 +209,7 @@ impl ProposalBody {
         let ProposalRecord { proposal, state, changed_at } = record;
         let word = state.as_str();
         let (proof, reason) = match state {
-            ProposalState::Proven(gain) => (Some(gain.into()), None),
+            ProposalState::Proven(gain) => (Some(GainBody::of(proposal.kind, gain)), None),
             ProposalState::NotProven(reason) => (None, Some(reason)),
             ProposalState::Proposed | ProposalState::Applied | ProposalState::Dismissed => (None, None),
         };

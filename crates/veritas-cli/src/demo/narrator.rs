@@ -4,8 +4,8 @@ use std::{io::IsTerminal, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use veritas::model::{
-    Change, Clock, Finding, LiveGain, MeasuredGain, Monotonic, Observation, ProposalRecord, ProposalState,
-    Provenance, Unit,
+    Change, ChangeKind, Clock, Finding, KindGroup, LiveGain, MeasuredGain, Monotonic, Observation,
+    ProposalRecord, ProposalState, Provenance, Unit,
 };
 
 /// Tells people what happens while it happens.
@@ -72,7 +72,7 @@ impl Narrator {
         self.say(&format!("{}: {}", self.emphasized("proven"), record.proposal.summary));
         self.print(&format!("            does      {}", record.proposal.plan.forward));
         self.print(&format!("            undo      {}", record.proposal.plan.inverse));
-        self.print(&format!("            {}", measured(gain)));
+        self.print(&format!("            {}", measured(record.proposal.kind, gain)));
         self.print(&format!("            how       {}", gain.method));
     }
 
@@ -105,10 +105,12 @@ impl Narrator {
 }
 
 /// Writes a proof's figures in one line.
-pub(super) fn measured(gain: &MeasuredGain) -> String {
+pub(super) fn measured(kind: ChangeKind, gain: &MeasuredGain) -> String {
     let interval = gain.gain_interval;
+    // Changes to caches are proven by replays of what was looked up.
+    let how = if kind.group() == KindGroup::Caching { "simulated" } else { "measured " };
     format!(
-        "measured  {} -> {} {} a call, {:.2} % less ({:.0} % interval {:.2} to {:.2} %), {} pairs, p = {:.1e}; {:.2} -> {:.2} ms",
+        "{how} {} -> {} {} a call, {:.2} % less ({:.0} % interval {:.2} to {:.2} %), {} pairs, p = {:.1e}; {:.2} -> {:.2} ms",
         figure(gain.before),
         figure(gain.after),
         gain.metric.as_str().replace('_', " "),

@@ -64,7 +64,7 @@ impl Report {
         println!();
         for change in self.changes() {
             println!("{:<8} {}", change.state.as_str().to_uppercase(), change.summary);
-            println!("         proven:    {}", narrator::measured(&change.predicted));
+            println!("         proven:    {}", narrator::measured(change.kind, &change.predicted));
             if let Some(live) = &change.live {
                 println!("         live:      {}", narrator::watched(live));
             }

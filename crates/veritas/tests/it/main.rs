@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[cfg(feature = "persist")]
+mod caching;
 mod embedding;
 #[cfg(feature = "persist")]
 mod persistence;
