@@ -101,12 +101,17 @@ fn compare(keys: usize) {
         ("ours, text of 16", hits!(|key| texts.get(names[key as usize].as_str()).is_some())),
         ("ours, (text, u64) missed", hits!(|key| ours.get(&("user", key)).is_none())),
         ("moka", hits!(|key| moka.get(&key).is_some())),
-        ("cached, sharded LRU with a TTL", hits!(|key| cached.cache_get(&key).is_ok_and(|found| found.is_some()))),
+        (
+            "cached, sharded LRU with a TTL",
+            hits!(|key| cached.cache_get(&key).is_ok_and(|found| found.is_some())),
+        ),
     ];
     let sequence = zipf(keys, 0.99);
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == "--only") {
-        for (_, look_up) in contenders.iter().filter(|(name, _)| Some(*name) == arguments.get(at + 1).map(String::as_str)) {
+        for (_, look_up) in
+            contenders.iter().filter(|(name, _)| Some(*name) == arguments.get(at + 1).map(String::as_str))
+        {
             for _ in 0..31 {
                 black_box(look_up(&sequence));
             }

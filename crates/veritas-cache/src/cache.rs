@@ -58,14 +58,14 @@ enum Seen<V> {
 /// What came of storing. To be dropped outside of any lock: what left the engine is in it.
 #[must_use]
 struct Stored<V> {
-    stored: bool,
+    kept: bool,
     leaving: Leaving<V>,
     garbage: Garbage,
 }
 
 impl<V> Stored<V> {
     fn nothing() -> Self {
-        Self { stored: false, leaving: Leaving::default(), garbage: Garbage::new() }
+        Self { kept: false, leaving: Leaving::default(), garbage: Garbage::new() }
     }
 }
 
@@ -263,7 +263,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     fn hit(&self, key: &KeyRef<'_>, now: Now) {
         let hits = self.namespace().counters.add(Event::Hit, 1);
         self.tap(key, now, || AccessKind::Hit);
-        if hits % HITS_A_TIMING == 0 {
+        if hits.is_multiple_of(HITS_A_TIMING) {
             self.time_a_hit(key);
         }
     }
@@ -328,7 +328,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     fn overrule(&self, key: &KeyRef<'_>, value: Option<V>, keep: Keep) -> bool {
         let prepared = self.prepare(key, value, keep);
         let stored = self.store.flights.overrule(key.in_flight(), || self.put(key, prepared));
-        stored.stored
+        stored.kept
     }
 
     /// Makes what is to be stored. Here, and not while it is stored, the code of the
@@ -357,10 +357,10 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
                 self.outdate(key, now, &mut outcome);
             }
         }
-        if outcome.stored {
+        if outcome.kept {
             self.namespace().counters.count(Event::Set);
         }
-        if outcome.stored || (bypassed && lives && weight > 0) {
+        if outcome.kept || (bypassed && lives && weight > 0) {
             self.tap(key, now, || AccessKind::Store {
                 weight: u32::try_from(weight).unwrap_or(u32::MAX),
                 cost_us: u32::try_from(cost.as_micros()).unwrap_or(u32::MAX),
@@ -402,7 +402,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             feed(false, outcome);
         }
         match inserted {
-            Ok(Inserted { leaving, .. }) => (outcome.stored, outcome.leaving) = (true, leaving),
+            Ok(Inserted { leaving, .. }) => (outcome.kept, outcome.leaving) = (true, leaving),
             Err(refused) => {
                 outcome.leaving.push(refused);
                 self.outdate(key, now, outcome);

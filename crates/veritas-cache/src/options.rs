@@ -54,7 +54,7 @@ pub struct NamespaceOptions {
     /// How long an entry is still served past its time while one caller, or the
     /// background, refreshes it. Default 0: never.
     pub stale: Duration,
-    /// How eagerly loads refresh an entry before its time: XFetch's beta (Vattani et
+    /// How eagerly loads refresh an entry before its time: `XFetch`'s beta (Vattani et
     /// al., VLDB 2015), 0 to 100. An entry is refreshed early when the time it has left
     /// is less than beta times what its load took times `-ln(u)`, `u` uniform in (0, 1]. 0 is
     /// off. Default 1.

@@ -49,10 +49,12 @@ pub(crate) struct Open {
     pub(crate) stores: Vec<Arc<dyn Any>>,
 }
 
+type Stores = Vec<Arc<dyn Any>>;
+
 impl Registry {
     /// Returns where the keys of a name are: in its own tables; or in those of
     /// [`OVERFLOW`], behind the prefix that is returned as well.
-    pub(crate) fn stores_of(&self, name: &str) -> Option<(Vec<Arc<dyn Any>>, Vec<u8>)> {
+    pub(crate) fn stores_of(&self, name: &str) -> Option<(Stores, Vec<u8>)> {
         match self.by_name.get(name) {
             Some(open) => Some((open.stores.clone(), Vec::new())),
             None => self.by_name.get(OVERFLOW).map(|open| (open.stores.clone(), overflow_prefix(name))),
@@ -129,10 +131,10 @@ impl Shared {
     fn entitle(&self, registry: &Registry) {
         let namespaces: Vec<&Arc<Namespace>> =
             registry.by_name.values().map(|open| &open.namespace).collect();
-        let promised = |namespace: &&Arc<Namespace>| {
+        let promise_of = |namespace: &&Arc<Namespace>| {
             namespace.settings.capacity().map(|promise| promise.get().min(self.budget.total()))
         };
-        let promises: Vec<Option<u64>> = namespaces.iter().map(promised).collect();
+        let promises: Vec<Option<u64>> = namespaces.iter().map(promise_of).collect();
         for (namespace, share) in namespaces.iter().zip(shares(self.budget.total(), &promises)) {
             namespace.grants.entitle(share);
         }
@@ -155,7 +157,9 @@ impl Shared {
         let now = self.clock.exact();
         if namespace.settings.is_bypassed() && !was_bypassed {
             namespace.flush();
-            stores.iter().for_each(|store| _ = store.purge(now));
+            for store in &stores {
+                store.purge(now);
+            }
         }
         let mut garbage = Garbage::new();
         for store in &stores {

@@ -279,7 +279,9 @@ mod tests {
             .enumerate()
             .map(|(key, kind)| access(key as u64, kind))
             .collect();
-        written.iter().for_each(|access| ring.write(access));
+        for access in &written {
+            ring.write(access);
+        }
         let mut read = Vec::new();
         assert_eq!(ring.drain(tap, &mut read), 0);
         assert_eq!(read, written);

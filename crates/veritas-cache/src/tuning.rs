@@ -7,7 +7,7 @@ use veritas_model::Bytes;
 /// The largest share by which jitter may shorten a time to live.
 pub(crate) const MAX_JITTER: f64 = 0.5;
 
-/// The largest eagerness of early refreshes (XFetch's beta).
+/// The largest eagerness of early refreshes (`XFetch`'s beta).
 pub(crate) const MAX_EARLY_REFRESH: f64 = 100.0;
 
 /// One thing about a namespace that can be changed while it runs, and its new value.
@@ -34,7 +34,7 @@ pub enum Knob {
     Ttl(Duration),
     /// Whether nothing is stored in it or served from it; `bypass=true`.
     Bypass(bool),
-    /// How eagerly entries are refreshed before their time, XFetch's beta, 0 to 100; 0 is off; `early_refresh=1`.
+    /// How eagerly entries are refreshed before their time, `XFetch`'s beta, 0 to 100; 0 is off; `early_refresh=1`.
     EarlyRefresh(f64),
     /// How long entries are served past their time while one refreshes them, in whole
     /// milliseconds; `stale=30s`.

@@ -136,11 +136,11 @@ mod tests {
     #[test]
     fn an_entry_is_fresh_then_stale_then_expired() {
         let (second, nano) = (Duration::from_secs(1), Duration::from_nanos(1));
-        check(second, Duration::ZERO, second - nano, Life::Fresh);
+        check(second, Duration::ZERO, second.saturating_sub(nano), Life::Fresh);
         check(second, Duration::ZERO, second, Life::Expired);
-        check(second, second, second - nano, Life::Fresh);
+        check(second, second, second.saturating_sub(nano), Life::Fresh);
         check(second, second, second, Life::Stale);
-        check(second, second, 2 * second - nano, Life::Stale);
+        check(second, second, (2 * second).saturating_sub(nano), Life::Stale);
         check(second, second, 2 * second, Life::Expired);
         check(Duration::MAX, Duration::ZERO, Duration::from_secs(u32::MAX.into()), Life::Fresh);
         check(second, Duration::MAX, second / 2, Life::Fresh);

@@ -115,18 +115,18 @@ impl Grants {
 pub(crate) fn shares(total: u64, promises: &[Option<u64>]) -> Vec<u64> {
     let count = promises.len().max(1) as u64;
     let least = total / count / 4;
-    let promised: u128 = promises.iter().flatten().map(|promise| u128::from(*promise)).sum();
+    let wanted: u128 = promises.iter().flatten().map(|promise| u128::from(*promise)).sum();
     let others = promises.iter().filter(|promise| promise.is_none()).count() as u64;
     let for_promises = u128::from(total - least * others);
-    let (scaled, left) = if promised <= for_promises {
-        (None, u128::from(total) - promised)
+    let (scaled, left) = if wanted <= for_promises {
+        (None, u128::from(total) - wanted)
     } else {
-        (Some(promised), u128::from(least * others))
+        (Some(wanted), u128::from(least * others))
     };
     let open = u64::try_from(left / u128::from(others.max(1))).unwrap_or(u64::MAX);
     let part = |promise: u64| match scaled {
         None => promise,
-        Some(promised) => u64::try_from(u128::from(promise) * for_promises / promised).unwrap_or(u64::MAX),
+        Some(wanted) => u64::try_from(u128::from(promise) * for_promises / wanted).unwrap_or(u64::MAX),
     };
     promises.iter().map(|promise| promise.map_or(open, part)).collect()
 }

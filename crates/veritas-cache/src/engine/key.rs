@@ -253,15 +253,15 @@ mod tests {
     #[test]
     fn however_a_key_is_hashed_the_hash_is_one() {
         let hasher = KeyHasher::default();
-        let mut hashes = std::collections::HashSet::new();
+        let mut seen = std::collections::HashSet::new();
         for len in 0..100 {
             let mut encoder = KeyEncoder::new();
             encoder.push(&vec![7; len]);
             let key = KeyRef::of(&encoder, &hasher);
             assert_eq!(key.hash, hasher.hash(&vec![7; len]), "{len}");
-            hashes.insert(key.hash);
+            seen.insert(key.hash);
         }
-        assert_eq!(hashes.len(), 100);
+        assert_eq!(seen.len(), 100);
     }
 
     #[test]

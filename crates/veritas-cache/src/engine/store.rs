@@ -232,7 +232,7 @@ impl<V> Store<V> {
 
     /// Looks at every entry of a shard, not too many under one hold of its lock. An
     /// entry that is there all the time is seen; any entry may be seen twice.
-    fn each(&self, shard: &Shard<V>, mut look: impl FnMut(&TableKey, &Entry<V>)) {
+    fn each(shard: &Shard<V>, mut look: impl FnMut(&TableKey, &Entry<V>)) {
         let (mut seen, mut departed) = (0_usize, None);
         loop {
             let table = shard.read();
@@ -330,7 +330,7 @@ impl<V: Clone + Send + Sync + 'static> Any for Store<V> {
         let mut expired = 0;
         for shard in &self.shards {
             let mut dead = Vec::new();
-            self.each(shard, |key, entry| {
+            Self::each(shard, |key, entry| {
                 if self.life(entry, now).is_dead() {
                     dead.push(key.clone());
                 }
@@ -404,7 +404,7 @@ impl<V: Clone + Send + Sync + 'static> Any for Store<V> {
             }
         };
         for shard in &self.shards {
-            self.each(shard, |key, entry| {
+            Self::each(shard, |key, entry| {
                 let Some(bare) = key.bytes().strip_prefix(prefix) else { return };
                 let order = sampling_hash(bare);
                 if after.is_none_or(|after| order > after) && !self.life(entry, now).is_dead() {

@@ -13,7 +13,11 @@ fn the_hit_ratio_is_not_below_that_of_lru_nor_moka_but_for_moka_on_loops() {
         assert!(
             worst >= -0.01,
             "{} at {} %: ours {:.4}, LRU {:.4}, moka {:.4}",
-            cell.workload, cell.percent, cell.ours, cell.lru, cell.moka
+            cell.workload,
+            cell.percent,
+            cell.ours,
+            cell.lru,
+            cell.moka
         );
     }
 }

@@ -144,7 +144,9 @@ fn namespaces_that_share_a_table_are_listed_apart() {
 fn what_is_no_cursor_is_refused() {
     let (caches, _clock) = caches(MIB);
     caches.namespace::<u32>("numbers");
-    for cursor in ["", "-", "0", "0-", "x-0000000000000000", "0-000000000000000g", "+1-0000000000000000", "0-00"] {
+    for cursor in
+        ["", "-", "0", "0-", "x-0000000000000000", "0-000000000000000g", "+1-0000000000000000", "0-00"]
+    {
         assert_eq!(caches.keys("numbers", Some(cursor), 10), Err(ListError::BadCursor), "{cursor:?}");
     }
     assert_eq!(caches.keys("none", None, 10), Err(ListError::UnknownNamespace));

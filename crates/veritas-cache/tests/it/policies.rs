@@ -116,10 +116,12 @@ impl Zipf {
     }
 }
 
+type Draw = Box<dyn FnMut(&mut Rng, u32) -> u32>;
+
 /// Returns the seeded workloads. All of it is synthetic.
 fn workloads(requests: usize, keys: u32) -> Vec<(&'static str, Vec<u32>)> {
     let mut rng = Rng::new(20_261_123);
-    let mut of = |name, mut draw: Box<dyn FnMut(&mut Rng, u32) -> u32>| {
+    let mut of = |name, mut draw: Draw| {
         let sequence = (0..requests).map(|at| draw(&mut rng, u32::try_from(at).unwrap_or(0)) % keys);
         (name, sequence.collect::<Vec<u32>>())
     };

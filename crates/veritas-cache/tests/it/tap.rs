@@ -28,8 +28,12 @@ fn every_access_is_seen_in_order_with_its_hash_and_its_time() {
     cache.delete(&7);
     let seen = drained(&tap);
     let kinds: Vec<AccessKind> = seen.iter().map(|access| access.kind).collect();
-    let [AccessKind::Miss, AccessKind::Store { weight, cost_us: 0, value: 42 }, AccessKind::Hit, AccessKind::Delete] =
-        kinds[..]
+    let [
+        AccessKind::Miss,
+        AccessKind::Store { weight, cost_us: 0, value: 42 },
+        AccessKind::Hit,
+        AccessKind::Delete,
+    ] = kinds[..]
     else {
         panic!("{kinds:?}")
     };
@@ -90,7 +94,8 @@ fn a_bypassed_namespace_is_seen_as_if_it_stored() {
 
     // So is a load, by whatever way: that is what a dormant function is judged by.
     assert_eq!(cache.get_or_compute(&2, || 2), 2);
-    let many = cache.get_or_load_many::<_, Infallible>(&[3, 4], |keys| Ok(keys.iter().map(|key| Some(**key)).collect()));
+    let many = cache
+        .get_or_load_many::<_, Infallible>(&[3, 4], |keys| Ok(keys.iter().map(|key| Some(**key)).collect()));
     assert_eq!(many.len(), 2);
     let (mut misses, mut stores) = (0, 0);
     for access in drained(&tap) {

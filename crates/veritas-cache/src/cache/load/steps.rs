@@ -228,7 +228,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
                 None => None,
             },
         );
-        (landed.value, stored.flatten().is_some_and(|stored| stored.stored))
+        (landed.value, stored.flatten().is_some_and(|stored| stored.kept))
     }
 
     /// Says how to keep what was loaded, or `None` when it is not to be kept.
