@@ -1,7 +1,7 @@
 //! Caching: an in-process cache with true statistics and measured memory.
 //!
 //! What it does: holds values under typed keys in named namespaces, all together
-//! under one hard limit of bytes; lets entries die exactly at their deadline;
+//! under one hard limit of bytes, a table for each namespace; lets entries die exactly at their deadline;
 //! runs one load however many callers miss a key at once, in threads and in
 //! futures of any runtime; counts every look-up exactly, over any number of
 //! threads; and tells how many bytes it holds, with the bound of its error.

@@ -9,11 +9,13 @@ use veritas_model::Bytes;
 pub struct CacheOptions {
     /// What all entries together may weigh: keys, values and our own overhead. A
     /// hard limit on weights; 0 stores nothing. Default 64 MiB. Our overhead is
-    /// weighed at 128 bytes an entry, so that a full cache really takes within 15 %
-    /// of this, as [`Caches::memory`](crate::Caches::memory) tells.
+    /// weighed at two places of the table, some 220 bytes an entry, and really takes 1.5 to 3
+    /// of them: [`Caches::memory`](crate::Caches::memory) tells.
     ///
-    /// It is divided evenly among the engine's shards (at least 1 MiB each), and a
-    /// value heavier than 97 % of its shard's part is refused.
+    /// Namespaces take it in steps as they fill; when it is used up, each gets its
+    /// share ([`NamespaceOptions::capacity`], else an equal one) of what others hold
+    /// beyond theirs. A value is refused that is heavier than 97 % of a shard's part of the
+    /// namespace's capacity (of 1 MiB, where that is more and the capacity is).
     pub capacity: Bytes,
     /// How long an entry lives when nobody says otherwise. 0 stores nothing; a
     /// time beyond the clock's range is for ever. Default 300 s.
