@@ -22,7 +22,7 @@ fn bytes(bytes: f64) -> String {
         rest /= 1_024.0;
         unit += 1;
     }
-    let decimals = if unit == 0 || rest >= 100.0 { 0 } else { 1 };
+    let decimals = usize::from(unit > 0 && rest < 100.0);
     format!("{rest:.decimals$} {}", units[unit])
 }
 

@@ -126,12 +126,12 @@ async fn a_server_that_tells_nothing_says_why() {
     let none = get(&router, "/cache/server", &viewer).await.json();
     assert_eq!(none["reading"], serde_json::Value::Null);
     let why = NotRead::Unreachable { reason: "connection refused".to_owned() };
-    let node = NodeReading::missing("127.0.0.1:6379".to_owned(), world.clock.monotonic(), &why);
+    let silent = NodeReading::missing("127.0.0.1:6379".to_owned(), world.clock.monotonic(), &why);
     world.sources.cache_server.publish(ServerReading {
         name: "redis".to_owned(),
         read_at: world.clock.now(),
         took: Duration::from_millis(3),
-        nodes: vec![node],
+        nodes: vec![silent],
         left_off: 0,
     });
     let told = get(&router, "/cache/server", &viewer).await.json();

@@ -2,7 +2,6 @@
 
 mod kept;
 mod shapes;
-mod tiered;
 
 use std::{
     future::Future,

@@ -9,5 +9,7 @@ mod embedding;
 mod persistence;
 #[cfg(feature = "persist")]
 mod recovery;
+#[cfg(feature = "redis")]
+mod tiered;
 #[cfg(feature = "tracing")]
 mod visibility;

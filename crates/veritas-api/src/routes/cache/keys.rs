@@ -102,13 +102,14 @@ pub(crate) async fn keys(
         let cursor = query.cursor.as_deref();
         let page = match query.tier.as_deref() {
             None | Some("process") => caches.keys(&query.namespace, cursor, limit),
-            Some(name) => match caches.tiers().into_iter().find(|tier| tier.name() == name) {
-                Some(tier) => tier.keys(&query.namespace, cursor, limit),
-                None => {
+            Some(name) => {
+                let tier = caches.tiers().into_iter().find(|tier| tier.name() == name);
+                let tier = tier.ok_or_else(|| {
                     let detail = format!("tier: there is no {name:?}; /cache/namespaces names them");
-                    return Err(Problem::new(Code::ParameterInvalid, detail));
-                }
-            },
+                    Problem::new(Code::ParameterInvalid, detail)
+                })?;
+                tier.keys(&query.namespace, cursor, limit)
+            }
         };
         let page = page.map_err(of_listing)?;
         Ok(Json(KeyList {

@@ -65,7 +65,7 @@ pub(crate) struct OptionsBody {
     negative_ttl_seconds: Option<f64>,
     /// Seconds that entries are served past their time while one refreshes them.
     stale_seconds: f64,
-    /// How eagerly entries are refreshed before their time (XFetch's beta); 0 is off.
+    /// How eagerly entries are refreshed before their time (the beta of `XFetch`); 0 is off.
     early_refresh: f64,
     /// Bytes of the largest value that is stored; `null`: no limit of its own.
     #[schema(required)]

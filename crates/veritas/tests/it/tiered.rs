@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use veritas_cache::{CacheOptions, Caches, NamespaceOptions};
-use veritas_macros::cached;
-use veritas_model::{Clock, SystemClock};
-use veritas_redis::{RedisOptions, RedisTier, TieredCaches, TieredOptions};
+use veritas::{
+    cache::{CacheOptions, Caches, NamespaceOptions},
+    cached,
+    model::{Clock, SystemClock},
+    redis::{RedisOptions, RedisTier, TieredCaches, TieredOptions},
+};
 use veritas_testkit::Redis;
 
 /// What a process has: caches of its own, over the Redis of all.
@@ -31,8 +33,7 @@ fn process(redis: &Redis) -> TieredCaches {
     negative_ttl = "1h",
     tags("user:{id}"),
     in = tiered,
-    ignore(tiered, runs),
-    crate = veritas_cache
+    ignore(tiered, runs)
 )]
 fn user(tiered: &TieredCaches, runs: &AtomicU32, id: u32) -> Result<Option<String>, String> {
     let run = runs.fetch_add(1, Ordering::SeqCst);
@@ -43,7 +44,7 @@ fn user(tiered: &TieredCaches, runs: &AtomicU32, id: u32) -> Result<Option<Strin
     }
 }
 
-#[cached("tiered name", ttl = "1h", version = 2, in = tiered, ignore(tiered, runs), crate = veritas_cache)]
+#[cached("tiered name", ttl = "1h", version = 2, in = tiered, ignore(tiered, runs))]
 async fn name(tiered: &TieredCaches, runs: &AtomicU32, id: u32) -> String {
     runs.fetch_add(1, Ordering::SeqCst);
     format!("name of {id}")
