@@ -12,8 +12,8 @@ use std::{
 };
 
 use veritas_model::{
-    Actuator, ActuatorError, Change, ChangeId, ChangeKind, ChangeState, Clock, Finding, Health, Mode, Plan,
-    Proposal, ProposalId, ProposalRecord, ProposalState, Proven,
+    Actuator, ActuatorError, Change, ChangeId, ChangeKind, ChangeState, Clock, Finding, Health, KindGroup,
+    Mode, Plan, Proposal, ProposalId, ProposalRecord, ProposalState, Proven,
 };
 use veritas_store::{ControlPlane, StoreError};
 
@@ -304,9 +304,12 @@ impl std::fmt::Debug for Optimizer {
     }
 }
 
-/// Returns whether the load in one plan's scope tells something about the other's.
-fn overlap(one: &Plan, other: &Plan) -> bool {
-    one.target == other.target
+/// Returns whether the load in one plan's scope tells something about the other's. What a
+/// scope names lies in the plan's target; but namespaces of caches lie beside each other,
+/// and a change to one may take bytes from another.
+fn overlap((kind, one): (ChangeKind, &Plan), (other_kind, other): (ChangeKind, &Plan)) -> bool {
+    let are_caches = [kind, other_kind].iter().all(|kind| kind.group() == KindGroup::Caching);
+    (are_caches || one.target == other.target)
         && (one.scope.is_empty()
             || other.scope.is_empty()
             || one.scope.iter().any(|table| other.scope.contains(table)))
@@ -327,4 +330,36 @@ fn failed(step: &'static str) -> impl FnOnce(StoreError) -> OptimizeError {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_overlap(one: (ChangeKind, &str, &[&str]), other: (ChangeKind, &str, &[&str]), expected: bool) {
+        let plan = |(_, target, scope): (ChangeKind, &str, &[&str])| Plan {
+            target: target.to_owned(),
+            forward: String::new(),
+            inverse: String::new(),
+            object: String::new(),
+            scope: scope.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert_eq!(overlap((one.0, &plan(one)), (other.0, &plan(other))), expected, "{one:?} {other:?}");
+        assert_eq!(overlap((other.0, &plan(other)), (one.0, &plan(one))), expected, "{other:?} {one:?}");
+    }
+
+    #[test]
+    fn changes_overlap_where_the_load_cannot_tell_them_apart() {
+        let index = ChangeKind::IndexCreate;
+        check_overlap((index, "shop.db", &["orders"]), (index, "shop.db", &["orders", "users"]), true);
+        check_overlap((index, "shop.db", &["orders"]), (index, "shop.db", &["users"]), false);
+        check_overlap((index, "shop.db", &["orders"]), (index, "other.db", &["orders"]), false);
+        let (capacity, ttl) = (ChangeKind::CacheCapacity, ChangeKind::CacheTtl);
+        check_overlap((capacity, "users", &["users"]), (ttl, "users", &["users"]), true);
+        check_overlap((capacity, "users", &["users"]), (ttl, "prices", &["prices"]), false);
+        // The bytes of the one come from the other.
+        check_overlap((capacity, "users", &["users", "prices"]), (ttl, "prices", &["prices"]), true);
+        check_overlap((index, "users", &["prices"]), (ttl, "prices", &["prices"]), false);
+    }
 }

@@ -19,7 +19,7 @@ impl Optimizer {
             let proven = permitted.get(&change.id)?;
             let waits = changes.iter().any(|other| {
                 matches!(other.state, ChangeState::Verifying | ChangeState::Reverting)
-                    && overlap(&other.plan, &change.plan)
+                    && overlap((other.kind, &other.plan), (change.kind, &change.plan))
             });
             (change.state == ChangeState::Applying && !waits && self.is_due(change.id.as_str()))
                 .then_some((change, proven))

@@ -119,7 +119,8 @@ impl Optimizer {
                 && !changes.iter().any(|change| change.proposal == proposal.id)
                 && !changes
                     .iter()
-                    .any(|change| !change.state.is_settled() && overlap(&change.plan, &proposal.plan))
+                    .filter(|change| !change.state.is_settled())
+                    .any(|change| overlap((change.kind, &change.plan), (proposal.kind, &proposal.plan)))
         });
         let Some(record) = candidate else { return Ok(()) };
         match self.begin(&record.proposal.id, AUTOMATIC, "proven, and its kind is in automatic mode") {

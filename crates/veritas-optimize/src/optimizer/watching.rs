@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use veritas_model::{Change, ChangeState, KindGroup};
+use veritas_model::{Change, ChangeKind, ChangeState, KindGroup};
 
 use super::{Optimizer, Working, failed, overlap};
 use crate::{
@@ -32,7 +32,10 @@ impl Optimizer {
             let since_change = change.applied_at.map_or(Duration::ZERO, |at| self.clock.now().since(at));
             let away = since_change.max(carried).saturating_add(self.options.baseline_window / 2);
             let work = actuator.work(&change.plan);
-            let watch = Watch::resume(baseline, now, work, carried, away, &self.options);
+            let mut watch = Watch::resume(baseline, now, work, carried, away, &self.options);
+            if begins_empty(change.kind) {
+                watch.disturb("the process was restarted, and its caches began empty".to_owned());
+            }
             working.watches.insert(change.id.clone(), held_to(&change, watch));
         }
         Ok(())
@@ -125,7 +128,7 @@ impl Optimizer {
         }
         for change in self.control.changes().map_err(failed("read the ledger"))? {
             if change.id != by.id
-                && overlap(&change.plan, &by.plan)
+                && overlap((change.kind, &change.plan), (by.kind, &by.plan))
                 && let Some(watch) = working.watches.get_mut(&change.id)
             {
                 watch.disturb(format!("{how} ({})", by.id));
@@ -133,6 +136,13 @@ impl Optimizer {
         }
         Ok(())
     }
+}
+
+/// Returns whether a restart takes away what the load is compared by: a cache that fills
+/// anew misses more than the full one before it, whatever the change did. A cache that was
+/// stopped holds nothing either way.
+fn begins_empty(kind: ChangeKind) -> bool {
+    kind.group() == KindGroup::Caching && kind != ChangeKind::CacheStop
 }
 
 /// Holds changes to caches to what was predicted: the prediction comes from a replay of the

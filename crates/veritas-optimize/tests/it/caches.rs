@@ -17,6 +17,7 @@ const OWN: OwnCosts = OwnCosts { hit: 100e-9, miss: 100e-9, store: 300e-9, bypas
 
 struct Application {
     clock: VirtualClock,
+    control: Arc<MemoryControlPlane>,
     caches: Arc<Caches>,
     users: Cache<Arc<str>>,
     keys: Zipf,
@@ -28,14 +29,28 @@ struct Application {
 impl Application {
     fn new() -> Self {
         let clock = VirtualClock::new();
+        let control = Arc::new(MemoryControlPlane::new(Arc::new(clock.clone())));
+        Self::over(clock, control)
+    }
+
+    /// The process ends, and another one begins on the same ledger.
+    fn restarted(self) -> Self {
+        Self::over(self.clock, self.control)
+    }
+
+    fn over(clock: VirtualClock, control: Arc<MemoryControlPlane>) -> Self {
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let budget = CacheOptions { capacity: Bytes::new(32 << 20), ..CacheOptions::default() };
         let caches = Arc::new(Caches::new(budget, Arc::clone(&shared)));
         let options = AdvisorOptions { own_costs: Some(OWN), ..AdvisorOptions::default() };
         let advisor = CacheAdvisor::new(Arc::clone(&caches), Arc::clone(&shared), options);
-        let control = Arc::new(MemoryControlPlane::new(Arc::clone(&shared)));
-        let optimizer = Optimizer::new(control, shared, OptimizerOptions::default());
-        optimizer.register(Arc::new(CacheActuator::new(&advisor)));
+        let optimizer = Optimizer::new(Arc::clone(&control) as _, shared, OptimizerOptions::default());
+        let actuator = Arc::new(CacheActuator::new(&advisor));
+        optimizer.register(Arc::clone(&actuator) as _);
+        optimizer.recover().expect("memory holds it");
+        for change in optimizer.changes().expect("memory holds them") {
+            actuator.reinstate(change.kind, &change.plan).expect("it is one of ours");
+        }
         optimizer.set_mode(ChangeKind::CacheCapacity, Mode::Automatic);
         let small = NamespaceOptions {
             ttl: Some(Duration::from_hours(10)),
@@ -47,6 +62,7 @@ impl Application {
             keys: Zipf::new(6_000, 0.8),
             dice: Dice::new(Seed(1)),
             clock,
+            control,
             caches,
             advisor,
             optimizer,
@@ -107,4 +123,19 @@ fn a_load_that_turns_while_a_change_is_watched_is_not_called_improved() {
     let live = settled.live.as_ref().expect("verification has spoken");
     assert_eq!((settled.state, live.outcome), (ChangeState::Reverted, Outcome::Worse), "{settled:?}");
     assert_eq!(application.caches.tuning("users").expect("it is open").capacity, Bytes::new(512 << 10));
+}
+
+#[test]
+fn a_change_that_was_watched_when_the_process_ended_is_not_judged_by_caches_that_fill_anew() {
+    let mut application = Application::new();
+    application.until(3_000, |change| change.state == ChangeState::Verifying);
+    let mut application = application.restarted();
+    // Most of a larger working set is not asked for twice before the watch is over.
+    application.keys = Zipf::new(60_000, 0.4);
+    let settled = application.until(3_000, |change| change.state.is_settled());
+    assert_eq!(settled.state, ChangeState::Kept, "{settled:?}");
+    assert!(settled.reason.contains("kept unverified: the process was restarted"), "{}", settled.reason);
+    assert_eq!(settled.live.map(|live| live.outcome), Some(Outcome::NotEnoughData));
+    let capacity = application.caches.tuning("users").expect("it is open").capacity;
+    assert!(capacity > Bytes::new(512 << 10), "{capacity:?}");
 }
