@@ -66,36 +66,34 @@ impl CacheActuator {
     ///
     /// When the plan is none of ours, or as many knobs wait for namespaces as are kept.
     pub fn reinstate(&self, kind: ChangeKind, plan: &Plan) -> Result<(), ActuatorError> {
-        let refused = |reason: String| ActuatorError::PlanRefused { reason };
-        let plan = CachePlan::of(kind, plan).map_err(refused)?;
-        for turn in plan.turns() {
-            self.shared
-                .caches
-                .tune(&turn.namespace, &turn.forward)
-                .map_err(|error| refused(error.to_string()))?;
+        for turn in read(kind, plan)?.turns() {
+            self.set(turn, turn.forward)?;
         }
         Ok(())
     }
 
     /// Reads the plan, and refuses what is not one of ours or about what is not open.
     fn accept(&self, kind: ChangeKind, plan: &Plan) -> Result<CachePlan, ActuatorError> {
-        let accepted = CachePlan::of(kind, plan).map_err(|reason| ActuatorError::PlanRefused { reason })?;
+        let accepted = read(kind, plan)?;
         let is_unknown = |turn: &&Turn| self.shared.caches.tuning(&turn.namespace).is_none();
         let unknown = accepted.turns().find(is_unknown).map(|turn| turn.namespace.clone());
         unknown.map_or(Ok(accepted), |target| Err(ActuatorError::UnknownTarget { target }))
     }
 
+    /// Returns whether a knob was turned so. What the application's own options happen to
+    /// say is not turned.
     fn in_force(&self, turn: &Turn, knob: Knob) -> bool {
         let tuning = self.shared.caches.tuning(&turn.namespace);
         tuning.is_some_and(|tuning| match knob {
             Knob::AsConfigured(name) => !tuning.tuned.contains(&name),
-            knob => tuning.knob(knob.name()) == knob,
+            knob => tuning.tuned.contains(&knob.name()) && tuning.knob(knob.name()) == knob,
         })
     }
 
-    fn set(&self, turn: &Turn, knob: Knob) -> Result<(), ActuatorError> {
+    /// Turns a knob, and returns what it was.
+    fn set(&self, turn: &Turn, knob: Knob) -> Result<Knob, ActuatorError> {
         let set = self.shared.caches.tune(&turn.namespace, &knob);
-        set.map(drop).map_err(|error| ActuatorError::Target {
+        set.map_err(|error| ActuatorError::Target {
             step: "turn the knob",
             target: turn.namespace.clone(),
             reason: error.to_string(),
@@ -105,7 +103,7 @@ impl CacheActuator {
     fn subject(&self, readings: &[NamespaceReading], turn: &Turn) -> Result<Subject, ActuatorError> {
         let unknown = || ActuatorError::UnknownTarget { target: turn.namespace.clone() };
         let reading = readings.iter().find(|one| one.name == turn.namespace).ok_or_else(unknown)?.clone();
-        if self.in_force(turn, turn.forward) {
+        if reading.tuning.knob(turn.forward.name()) == turn.forward {
             return Err(ActuatorError::PlanRefused {
                 reason: format!("{} is {} already", turn.namespace, turn.forward),
             });
@@ -255,14 +253,17 @@ impl Actuator for CacheActuator {
         let method = method(&plan, &subjects, &replayed, &span);
         let seed = stable_hash(proposal.id.as_str().as_bytes());
         let live_is_today = subjects.iter().all(|subject| subject.kept.settings_since_ms <= span.from_ms);
-        let replayed = &replayed;
-        Ok(Measured { replayed, is_sampled, metric, look_ups, live_is_today, fresh, method, seed }.gain())
+        let (replayed, own_error) = (&replayed, own.error);
+        let measured =
+            Measured { replayed, is_sampled, metric, look_ups, own_error, live_is_today, fresh, method, seed };
+        Ok(measured.gain())
     }
 
     fn apply(&self, proven: &Proven) -> Result<(), ActuatorError> {
         let proposal = proven.proposal();
         let plan = self.accept(proposal.kind, &proposal.plan)?;
         self.guard_budget(&plan)?;
+        self.guard_inverse(&plan)?;
         for turn in plan.turns() {
             if !self.in_force(turn, turn.forward) {
                 self.set(turn, turn.forward)?;
@@ -271,21 +272,28 @@ impl Actuator for CacheActuator {
         Ok(())
     }
 
+    /// A namespace that is not open is set as the inverse says when it is opened, so that a
+    /// change can be taken back before the application is up, or when it no longer has
+    /// that namespace.
     fn revert(&self, kind: ChangeKind, plan: &Plan) -> Result<(), ActuatorError> {
-        let plan = self.accept(kind, plan)?;
-        for turn in plan.turns().rev() {
+        for turn in read(kind, plan)?.turns().rev() {
             // What someone else set since is not ours to undo.
             if self.in_force(turn, turn.forward) {
                 self.set(turn, turn.inverse)?;
+            } else if self.shared.caches.tuning(&turn.namespace).is_none() {
+                let before = self.set(turn, turn.inverse)?;
+                if before != turn.forward {
+                    self.set(turn, before)?;
+                }
             }
         }
         Ok(())
     }
 
     /// A change of two namespaces is there when either half of it is: then reverting undoes
-    /// what an interrupted change left.
+    /// what an interrupted change left. In a namespace that is not open nothing is in force.
     fn presence(&self, kind: ChangeKind, plan: &Plan) -> Result<Presence, ActuatorError> {
-        let plan = self.accept(kind, plan)?;
+        let plan = read(kind, plan)?;
         let present = plan.turns().any(|turn| self.in_force(turn, turn.forward));
         Ok(if present { Presence::Present } else { Presence::Absent })
     }
@@ -303,6 +311,21 @@ impl Actuator for CacheActuator {
 }
 
 impl CacheActuator {
+    /// Refuses to turn a knob that someone else turned since the change was proposed: the
+    /// proof was about another setting, and the inverse would bring back that one.
+    fn guard_inverse(&self, plan: &CachePlan) -> Result<(), ActuatorError> {
+        let is_other = |turn: &&Turn| !(self.in_force(turn, turn.forward) || self.in_force(turn, turn.inverse));
+        plan.turns().find(is_other).map_or(Ok(()), |turn| {
+            Err(ActuatorError::Guard {
+                reason: format!(
+                    "the {} of {} was set otherwise since this was proposed",
+                    turn.forward.name().as_str(),
+                    turn.namespace
+                ),
+            })
+        })
+    }
+
     /// Refuses a capacity that would promise more than there is.
     fn guard_budget(&self, plan: &CachePlan) -> Result<(), ActuatorError> {
         let total = self.shared.total();
@@ -329,6 +352,11 @@ impl std::fmt::Debug for CacheActuator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CacheActuator").finish_non_exhaustive()
     }
+}
+
+/// Reads a plan, and refuses what is not one of ours.
+fn read(kind: ChangeKind, plan: &Plan) -> Result<CachePlan, ActuatorError> {
+    CachePlan::of(kind, plan).map_err(|reason| ActuatorError::PlanRefused { reason })
 }
 
 /// The recording cannot carry a proof now: trying again later may help.
@@ -408,7 +436,11 @@ fn totals(reading: &NamespaceReading, own: Option<OwnCosts>, is_stop: bool) -> W
     let statistics = &reading.statistics;
     let (look_ups, misses) = (statistics.total_requests(), statistics.misses as f64);
     let own = own.map_or(0.0, |own| {
-        statistics.hits as f64 * own.hit + misses * own.miss + statistics.sets as f64 * own.store
+        let bypassed = statistics.bypassed as f64;
+        statistics.hits as f64 * own.hit
+            + (misses - bypassed) * own.miss
+            + bypassed * own.bypassed
+            + statistics.sets as f64 * own.store
     });
     let loads = &reading.load_cost;
     let steps = Moments { count: look_ups, sum: misses, sum_of_squares: misses };

@@ -9,9 +9,10 @@
 //! larger p-value counts.
 //!
 //! Both say what chance may do, and nothing of where the simulation is wrong. That is
-//! added in full: by how much today, simulated, differs from today, live; and, at the
+//! added in full: by how much today, simulated, differs from today, live; at the
 //! upper end, the misses of keys whose past the recording does not know, which count as
-//! misses with the change too.
+//! misses with the change too; and, of seconds, by what share the cache's own costs may be
+//! off, which are estimated.
 
 use veritas_model::{Interval, MeasuredGain, WorkMetric};
 use veritas_statistics::{
@@ -105,6 +106,8 @@ pub(crate) struct Measured<'a> {
     /// How many look-ups there really were while this was recorded: a sample may hold
     /// too many or too few of the hot keys, which never miss ("SHARDS-adj").
     pub(crate) look_ups: f64,
+    /// By which share the cache's own costs may be off.
+    pub(crate) own_error: f64,
     /// Whether the recorded hits and misses came about under today's settings.
     pub(crate) live_is_today: bool,
     /// Whether what is served stays as fresh as it may be.
@@ -127,8 +130,11 @@ impl Measured<'_> {
     #[expect(clippy::cast_precision_loss, reason = "counts of look-ups stay below 2^53")]
     fn with_model_error(&self, gain: Gain) -> Gain {
         let simulated = self.replayed.total.before.misses.max(1) as f64;
+        // Which of the two worlds is the wrong one is not known: that of today, if it misses
+        // three times too often, makes what is left seem a third of what it is.
         let wrong = if self.live_is_today {
-            (self.replayed.live_misses as f64 / simulated - 1.0).abs()
+            let live = self.replayed.live_misses.max(1) as f64;
+            (live / simulated).max(simulated / live) - 1.0
         } else {
             UNCHECKED
         };
@@ -142,12 +148,30 @@ impl Measured<'_> {
         Gain { interval, ..gain }
     }
 
+    /// Widens the interval of a gain in seconds by what it would be if the cache itself cost
+    /// less, or more, than it is taken to.
+    fn with_own_error(&self, gain: Gain) -> Gain {
+        let (before, after) = (&self.replayed.total.before, &self.replayed.total.after);
+        let if_off_by = |share: f64| {
+            let before = before.seconds + share * before.own;
+            if before > 0.0 { 1.0 - (after.seconds + share * after.own) / before } else { 0.0 }
+        };
+        let [less, as_it_is, more] = [-self.own_error, 0.0, self.own_error].map(if_off_by);
+        let interval = Interval {
+            low: gain.interval.low + (less.min(more) - as_it_is).min(0.0),
+            high: gain.interval.high + (less.max(more) - as_it_is).max(0.0),
+            ..gain.interval
+        };
+        Gain { interval, ..gain }
+    }
+
     /// Puts the gain together. A gain in misses that is paid for with time is judged by
     /// the time.
     pub(crate) fn gain(self) -> MeasuredGain {
         let look_ups = self.look_ups.max(1.0);
         let of = |figure: fn(&Tally) -> f64, seed: u64| gain(self.replayed, self.is_sampled, figure, seed);
-        let (by_misses, by_seconds) = (of(misses, self.seed), of(seconds, self.seed ^ 2));
+        let by_misses = of(misses, self.seed);
+        let by_seconds = of(seconds, self.seed ^ 2).map(|gain| self.with_own_error(gain));
         let is_slower = by_seconds.is_some_and(|gain| gain.interval.high < 0.0);
         let metric = if is_slower { WorkMetric::Seconds } else { self.metric };
         let (figure, verdict): (fn(&Tally) -> f64, _) = match metric {
@@ -214,6 +238,7 @@ mod tests {
             is_sampled,
             metric: WorkMetric::Misses,
             look_ups: 4_000.0,
+            own_error: 0.5,
             live_is_today: true,
             fresh: true,
             method: String::new(),
@@ -264,6 +289,47 @@ mod tests {
         // A tenth of the quarter of the misses that is left; and a twentieth is not known.
         assert!((0.02..0.03).contains(&(right.low - wrong.low)), "{right:?} {wrong:?}");
         assert!((0.07..0.08).contains(&(wrong.high - right.high)), "{right:?} {wrong:?}");
+    }
+
+    #[test]
+    fn a_gain_that_was_simulated_and_not_seen_live_is_no_proof() {
+        // Simulated, today misses 6 of 100 look-ups and the change leaves 2; live it is 2 today.
+        let windows: Vec<Pair> = (0..20).map(|window| pair(6 + window % 2, 2)).collect();
+        let mut unlike = replayed(&windows, &[]);
+        unlike.live_misses = unlike.total.after.misses;
+        let gain = measured(&unlike, false);
+        assert!(gain.gain > 0.6 && gain.gain_interval.low < 0.05, "{gain:?}");
+        unlike.live_misses = 0;
+        assert!(measured(&unlike, false).gain_interval.low.is_finite());
+    }
+
+    #[test]
+    fn seconds_are_known_as_well_as_the_cache_s_own_costs() {
+        let windows: Vec<Pair> = (0..20)
+            .map(|window| {
+                let mut pair = pair(100, 100);
+                (pair.before.own, pair.before.seconds) = (9e-6, 10e-6 + f64::from(window) * 1e-9);
+                (pair.after.own, pair.after.seconds) = (5e-6, 6e-6);
+                pair
+            })
+            .collect();
+        let replayed = replayed(&windows, &[]);
+        let stopping = Measured {
+            replayed: &replayed,
+            is_sampled: false,
+            metric: WorkMetric::Seconds,
+            look_ups: 2_000.0,
+            own_error: 0.5,
+            live_is_today: true,
+            fresh: true,
+            method: String::new(),
+            seed: 1,
+        };
+        let gain = stopping.gain();
+        // Half the own costs: 1 - 3.5 / 5.5; half as much again: 1 - 8.5 / 14.5.
+        assert!((gain.gain - 0.4).abs() < 1e-3, "{gain:?}");
+        assert!((0.35..0.37).contains(&gain.gain_interval.low), "{gain:?}");
+        assert!((0.405..0.43).contains(&gain.gain_interval.high), "{gain:?}");
     }
 
     #[test]

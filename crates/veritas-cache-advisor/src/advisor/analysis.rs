@@ -7,7 +7,7 @@ use veritas_model::{Finding, Moments, Monotonic, Proposal, Timestamp};
 
 use super::{Advice, CacheAdvisor, State, locked};
 use crate::{
-    MissRatioCurve, NamespaceAdvice, Net, OwnCosts, TtlCurve,
+    AdvisorOptions, MissRatioCurve, NamespaceAdvice, Net, OwnCosts, TtlCurve,
     findings::{View, candidate, keys, loss, size, time_to_live},
     proposals::{
         self,
@@ -50,7 +50,8 @@ impl CacheAdvisor {
     ) -> (Advice, Vec<NamespaceAdvice>) {
         let known = self.known(state, readings, at);
         let own = self.shared.own_costs();
-        let donors: Vec<Donor<'_>> = known.iter().filter_map(donor).collect();
+        let donors: Vec<Donor<'_>> =
+            known.iter().filter_map(|known| donor(known, &self.shared.options)).collect();
         let all_loading: f64 =
             known.iter().map(|known| known.loads.sum / known.observed_for.as_secs_f64().max(1e-9)).sum();
         let mut advice = Advice::default();
@@ -240,13 +241,19 @@ fn net(known: &Known<'_>, own: OwnCosts) -> Option<Net> {
     Net::of(known.counted.hits, known.counted.misses, &known.loads, OwnCosts { hit, ..own })
 }
 
+/// Returns a namespace as a giver of bytes; `None` while little is known of it, or when
+/// nobody timed what a miss of it costs: what it would lose is not known then.
 #[expect(clippy::cast_precision_loss, reason = "counts of look-ups stay below 2^53")]
-fn donor<'a>(known: &'a Known<'a>) -> Option<Donor<'a>> {
-    if known.curve.points.is_empty() {
+fn donor<'a>(known: &'a Known<'a>, options: &AdvisorOptions) -> Option<Donor<'a>> {
+    let look_ups = known.counted.total_requests();
+    if known.curve.points.is_empty()
+        || look_ups.min(known.curve.look_ups) < options.fewest_look_ups
+        || known.observed_for < options.shortest_observation
+    {
         return None;
     }
-    let per_second = known.counted.total_requests() as f64 / known.observed_for.as_secs_f64().max(1e-9);
-    let loading = per_second * known.loads.mean().unwrap_or(0.0);
+    let per_second = look_ups as f64 / known.observed_for.as_secs_f64().max(1e-9);
+    let loading = per_second * known.loads.mean()?;
     Some(Donor { reading: known.reading, curve: &known.curve, loading })
 }
 

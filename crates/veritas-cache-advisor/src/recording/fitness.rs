@@ -118,7 +118,7 @@ pub enum Unfit {
 /// Returns the longest life about which a recording of that length could prove something.
 pub(crate) fn provable_life(recording: &Recording, options: &ProofOptions) -> Duration {
     let (first, last) = recording.span_ms().unwrap_or_default();
-    let measured = Duration::from_millis(last - first).mul_f64(1.0 - options.warm_up.clamp(0.0, 1.0));
+    let measured = Duration::from_millis(last.saturating_sub(first)).mul_f64(1.0 - options.warm_up.clamp(0.0, 1.0));
     measured / options.lives.max(1)
 }
 
@@ -144,7 +144,8 @@ pub(crate) fn span(
     if dropped as f64 > options.most_dropped * (dropped + recorded) as f64 {
         return Err(Unfit::Lossy { dropped, recorded });
     }
-    let length = Duration::from_millis(last - first);
+    // Of two threads the one that came first may be the one that was told of last.
+    let length = Duration::from_millis(last.saturating_sub(first));
     let warm_up = length.mul_f64(options.warm_up.clamp(0.0, 1.0));
     let measured = length.saturating_sub(warm_up);
     let needed = longest_life.unwrap_or_default().saturating_mul(options.lives).max(options.shortest);
@@ -230,6 +231,16 @@ mod tests {
         let options = ProofOptions::default();
         let empty = Recording::new(1, SampleRate::ALL);
         assert_eq!(span(&empty, 0, None, &options).unwrap_err(), Unfit::Empty);
+    }
+
+    #[test]
+    fn two_accesses_that_were_told_of_in_the_wrong_order_are_no_panic() {
+        let mut recording = Recording::new(10, SampleRate::ALL);
+        for at_ms in [1_000, 999] {
+            recording.push(Recorded { key: 1, at_ms, kind: AccessKind::Hit });
+        }
+        assert_eq!(provable_life(&recording, &ProofOptions::default()), Duration::ZERO);
+        assert!(span(&recording, 1_000, None, &ProofOptions::default()).is_err());
     }
 
     #[test]

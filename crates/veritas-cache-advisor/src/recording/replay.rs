@@ -33,15 +33,18 @@ pub(crate) struct Tally {
     pub(crate) stale: u64,
     /// Seconds that callers spent, in loads and in the cache.
     pub(crate) seconds: f64,
+    /// Those of them in the cache itself: estimated, and measured nowhere.
+    pub(crate) own: f64,
 }
 
 impl Tally {
-    fn add(&mut self, answer: Answer, seconds: f64) {
+    fn add(&mut self, answer: Answer, (load, own): (f64, f64)) {
         self.look_ups += 1;
         self.misses += u64::from(answer.missed);
         self.refreshes += u64::from(answer.refreshed);
         self.stale += u64::from(answer.stale);
-        self.seconds += seconds;
+        self.seconds += load + own;
+        self.own += own;
     }
 
     /// Counts each as so many.
@@ -52,6 +55,7 @@ impl Tally {
         #[expect(clippy::cast_precision_loss, reason = "a factor of sampling stays below 2^53")]
         let count = count as f64;
         self.seconds *= count;
+        self.own *= count;
         self
     }
 
@@ -61,6 +65,7 @@ impl Tally {
         self.refreshes += other.refreshes;
         self.stale += other.stale;
         self.seconds += other.seconds;
+        self.own += other.own;
     }
 }
 
@@ -126,13 +131,14 @@ impl Costs {
         if cost_us == 0 || self.load < Self::RESOLVED { self.load } else { f64::from(cost_us) * 1e-6 }
     }
 
-    fn of(&self, settings: &Settings, answer: Answer, fact: Fact) -> f64 {
+    /// Returns the seconds that the caller spends in a load, and those in the cache itself.
+    fn of(&self, settings: &Settings, answer: Answer, fact: Fact) -> (f64, f64) {
         if !answer.missed {
-            self.own.hit
+            (0.0, self.own.hit)
         } else if settings.bypass {
-            self.own.bypassed + self.of_load(fact.cost_us)
+            (self.of_load(fact.cost_us), self.own.bypassed)
         } else {
-            self.own.miss + self.of_load(fact.cost_us) + self.own.store
+            (self.of_load(fact.cost_us), self.own.miss + self.own.store)
         }
     }
 }
