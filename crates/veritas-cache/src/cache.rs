@@ -11,7 +11,9 @@ use std::{fmt, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use crate::{
     Access, AccessKind, KeyPart,
-    engine::{Any as _, Entry, Garbage, Inserted, Keep, KeyRef, Leaving, Left, Life, Now, Store},
+    engine::{
+        Any as _, Entry, Garbage, Inserted, Keep, KeyRef, Leaving, Left, Life, Now, ShortRef, Sought, Store,
+    },
     key::{KeyEncoder, sampling_hash},
     namespace::Namespace,
     registry::Shared,
@@ -130,6 +132,11 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// Looks a key up. An entry whose time is over is a miss, and is removed.
     #[inline]
     pub fn get<K: KeyPart + ?Sized>(&self, key: &K) -> Option<V> {
+        if self.prefix.is_empty()
+            && let Some(short) = key.short()
+        {
+            return self.look_up(&ShortRef::of(short, &self.store.hasher));
+        }
         // Encoded where it stays: moving what was just written would wait for it.
         let mut encoded = KeyEncoder::new();
         self.encode_into(key, &mut encoded);
@@ -230,21 +237,21 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     /// Looks a key up and counts the look-up.
     #[inline]
-    fn look_up(&self, key: &KeyRef<'_>) -> Option<V> {
+    fn look_up(&self, key: &impl Sought) -> Option<V> {
         let now = self.shared.clock.now();
         if self.namespace().settings.is_bypassed() {
-            return self.missed(key, now);
+            return key.spelled(|key| self.missed(key, now));
         }
         match self.store.read(key, |entry| self.see(entry, now)) {
             Some(Seen::Live(value)) => {
                 self.hit(key, now);
                 Some(value)
             }
-            Some(Seen::Dead) => {
+            Some(Seen::Dead) => key.spelled(|key| {
                 self.store.bury(key, now);
                 self.missed(key, now)
-            }
-            Some(Seen::Other) | None => self.missed(key, now),
+            }),
+            Some(Seen::Other) | None => key.spelled(|key| self.missed(key, now)),
         }
     }
 
@@ -260,11 +267,11 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     /// Counts a look-up that hit.
     #[inline]
-    fn hit(&self, key: &KeyRef<'_>, now: Now) {
+    fn hit(&self, key: &impl Sought, now: Now) {
         let hits = self.namespace().counters.add(Event::Hit, 1);
         self.tap(key, now, || AccessKind::Hit);
         if hits.is_multiple_of(HITS_A_TIMING) {
-            self.time_a_hit(key);
+            key.spelled(|key| self.time_a_hit(key));
         }
     }
 
@@ -282,10 +289,10 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     /// Shows an access to whoever listens, if its key is among those asked for.
     #[inline]
-    fn tap(&self, key: &KeyRef<'_>, now: Now, kind: impl FnOnce() -> AccessKind) {
+    fn tap(&self, key: &impl Sought, now: Now, kind: impl FnOnce() -> AccessKind) {
         let threshold = self.namespace().tapped.load(Ordering::Relaxed);
         if threshold != 0 {
-            let hash = self.sampling_hash(key);
+            let hash = key.spelled(|key| self.sampling_hash(key));
             if hash <= threshold {
                 self.show(hash, now, kind());
             }

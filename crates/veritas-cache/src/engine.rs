@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) use self::{
     entry::{Entry, Keep, Life},
     grants::{Budget, Grants, shares},
-    key::{KeyHasher, KeyRef, heap_size},
+    key::{KeyHasher, KeyRef, ShortRef, Sought, heap_size},
     shard::{Leaving, Left},
     store::{Any, Garbage, Inserted, Store},
 };

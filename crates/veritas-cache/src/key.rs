@@ -36,9 +36,11 @@
 mod call;
 mod parts;
 mod readable;
+mod short;
 pub mod typed;
 
 pub use readable::readable;
+pub(crate) use short::Short;
 
 use std::sync::Arc;
 
@@ -99,6 +101,13 @@ const RECORD: u8 = 0x16;
 pub trait KeyPart {
     /// Appends the part.
     fn encode(&self, key: &mut KeyEncoder);
+
+    /// Returns what [`Self::encode`] appends, where it is an integer of at most 64 bits.
+    #[doc(hidden)]
+    #[inline]
+    fn short(&self) -> Option<Short> {
+        None
+    }
 }
 
 /// Collects the parts of a key.
@@ -154,8 +163,8 @@ impl KeyEncoder {
     /// Appends an integer by sign and magnitude.
     #[inline]
     pub fn integer(&mut self, negative: bool, magnitude: u128) {
-        if let Ok(small) = u64::try_from(magnitude)
-            && self.small_integer(if negative { NEGATIVE } else { NON_NEGATIVE }, small)
+        if let Some(short) = Short::integer(negative, magnitude)
+            && self.push_short(short)
         {
             return;
         }
@@ -168,21 +177,16 @@ impl KeyEncoder {
         self.push(significant);
     }
 
-    /// Appends an integer of at most 64 bits if it fits inline: the usual key, in a few
-    /// instructions.
+    /// Appends a short part if it fits inline.
     #[inline]
-    fn small_integer(&mut self, tag: u8, magnitude: u64) -> bool {
+    fn push_short(&mut self, short: Short) -> bool {
         let place = self.inline.get_mut(self.inline_len..).and_then(|rest| rest.first_chunk_mut::<16>());
         let Some(place) = place.filter(|_| self.spilled.is_empty()) else { return false };
-        let zeros = magnitude.leading_zeros() / 8;
-        let len = 8 - zeros as usize;
-        // Shifted up, the most significant byte comes first and zeros behind the last one.
-        let significant = magnitude.checked_shl(8 * zeros).unwrap_or(0).swap_bytes();
         // Written as two words, so that reading them next does not wait for smaller parts.
-        let (low, high) = place.split_at_mut(8);
-        low.copy_from_slice(&(significant << 16 | (len as u64) << 8 | u64::from(tag)).to_le_bytes());
-        high.copy_from_slice(&(significant >> 48).to_le_bytes());
-        self.inline_len += 2 + len;
+        let ((low, high), words) = (place.split_at_mut(8), short.words());
+        low.copy_from_slice(&words[0].to_le_bytes());
+        high.copy_from_slice(&words[1].to_le_bytes());
+        self.inline_len += short.len();
         true
     }
 

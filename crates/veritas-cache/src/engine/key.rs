@@ -4,7 +4,10 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use quick_cache::{DefaultHashBuilder, Equivalent};
 
-use crate::{flights::Key, key::KeyEncoder};
+use crate::{
+    flights::Key,
+    key::{KeyEncoder, Short},
+};
 
 /// Keys up to this length lie in the table itself: a UUID as text, or some four small arguments.
 pub(crate) const INLINE: usize = 38;
@@ -56,7 +59,11 @@ impl KeyHasher {
             word.copy_from_slice(&padded[at..at + 8]);
             u64::from_le_bytes(word)
         };
-        let (low, high) = (word(0), word(8));
+        self.hash_words([word(0), word(8)])
+    }
+
+    #[inline]
+    fn hash_words(&self, [low, high]: [u64; 2]) -> u64 {
         folded(folded(low ^ self.seeds[0], high ^ self.seeds[1]) ^ self.seeds[2], self.seeds[3] | 1)
     }
 
@@ -130,6 +137,77 @@ impl<'a> KeyRef<'a> {
             None => Text::Heap(self.bytes.into()),
         };
         TableKey { hash: self.hash, text }
+    }
+}
+
+/// A key to look up, in whichever form.
+pub(crate) trait Sought: Hash + Equivalent<TableKey> {
+    fn hash(&self) -> u64;
+
+    /// Calls `use_it` with the key's bytes.
+    fn spelled<T>(&self, use_it: impl FnOnce(&KeyRef<'_>) -> T) -> T;
+}
+
+impl Sought for KeyRef<'_> {
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline]
+    fn spelled<T>(&self, use_it: impl FnOnce(&KeyRef<'_>) -> T) -> T {
+        use_it(self)
+    }
+}
+
+/// A short key to look up. It is hashed and compared without being in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShortRef {
+    hash: u64,
+    key: Short,
+}
+
+impl ShortRef {
+    #[inline]
+    pub(crate) fn of(key: Short, hasher: &KeyHasher) -> Self {
+        Self { hash: hasher.hash_words(key.words()), key }
+    }
+}
+
+impl Sought for ShortRef {
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline]
+    fn spelled<T>(&self, use_it: impl FnOnce(&KeyRef<'_>) -> T) -> T {
+        let mut padded = [0; INLINE];
+        for (place, word) in padded.chunks_exact_mut(8).zip(self.key.words()) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        use_it(&KeyRef { hash: self.hash, bytes: &padded[..self.key.len()], padded: Some(&padded) })
+    }
+}
+
+impl Hash for ShortRef {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Equivalent<TableKey> for ShortRef {
+    #[inline]
+    fn equivalent(&self, key: &TableKey) -> bool {
+        let Text::Inline { len, bytes } = &key.text else { return false };
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(word)
+        };
+        let [low, high] = self.key.words();
+        usize::from(*len) == self.key.len() && (low ^ word(0)) | (high ^ word(8)) == 0
     }
 }
 

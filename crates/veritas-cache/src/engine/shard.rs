@@ -10,7 +10,7 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter, unsync};
 
 use super::{
     entry::Entry,
-    key::{Brought, KeyRef, TableKey},
+    key::{Brought, KeyRef, Sought, TableKey},
 };
 
 /// The part of its capacity that `quick_cache` gives to what was hit before; nothing
@@ -152,7 +152,7 @@ impl<V> Table<V> {
     }
 
     #[inline]
-    pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<&Entry<V>> {
+    pub(crate) fn get(&self, key: &impl Sought) -> Option<&Entry<V>> {
         self.cache.get(key)
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Budget, Entry, Keep, KeyHasher, KeyRef, Life, Now, heap_size,
+    Budget, Entry, Keep, KeyHasher, KeyRef, Life, Now, Sought, heap_size,
     key::TableKey,
     shard::{Holds, Leaving, Left, Shard, Table, heaviest},
 };
@@ -124,8 +124,8 @@ impl<V> Store<V> {
 
     /// Looks a key up: `look` judges the entry under the shard's lock.
     #[inline]
-    pub(crate) fn read<T>(&self, key: &KeyRef<'_>, look: impl FnOnce(&Entry<V>) -> T) -> Option<T> {
-        self.shard(key.hash).read().get(key).map(look)
+    pub(crate) fn read<T>(&self, key: &impl Sought, look: impl FnOnce(&Entry<V>) -> T) -> Option<T> {
+        self.shard(Sought::hash(key)).read().get(key).map(look)
     }
 
     /// Looks a key up without telling the eviction policy.

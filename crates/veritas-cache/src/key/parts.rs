@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{KeyEncoder, KeyPart, NOTHING, SOMETHING};
+use super::{KeyEncoder, KeyPart, NOTHING, SOMETHING, Short};
 
 macro_rules! unsigned {
     ($($kind:ty),*) => {$(
@@ -17,12 +17,22 @@ macro_rules! unsigned {
             fn encode(&self, key: &mut KeyEncoder) {
                 self.get().encode(key);
             }
+
+            #[inline]
+            fn short(&self) -> Option<Short> {
+                self.get().short()
+            }
         }
 
         impl KeyPart for $kind {
             #[inline]
             fn encode(&self, key: &mut KeyEncoder) {
                 key.integer(false, u128::from(*self));
+            }
+
+            #[inline]
+            fn short(&self) -> Option<Short> {
+                Short::integer(false, u128::from(*self))
             }
         }
     )*};
@@ -35,12 +45,22 @@ macro_rules! signed {
             fn encode(&self, key: &mut KeyEncoder) {
                 self.get().encode(key);
             }
+
+            #[inline]
+            fn short(&self) -> Option<Short> {
+                self.get().short()
+            }
         }
 
         impl KeyPart for $kind {
             #[inline]
             fn encode(&self, key: &mut KeyEncoder) {
                 key.integer(*self < 0, u128::from(self.unsigned_abs()));
+            }
+
+            #[inline]
+            fn short(&self) -> Option<Short> {
+                Short::integer(*self < 0, u128::from(self.unsigned_abs()))
             }
         }
     )*};
@@ -54,12 +74,22 @@ impl KeyPart for usize {
     fn encode(&self, key: &mut KeyEncoder) {
         (*self as u64).encode(key);
     }
+
+    #[inline]
+    fn short(&self) -> Option<Short> {
+        (*self as u64).short()
+    }
 }
 
 impl KeyPart for isize {
     #[inline]
     fn encode(&self, key: &mut KeyEncoder) {
         (*self as i64).encode(key);
+    }
+
+    #[inline]
+    fn short(&self) -> Option<Short> {
+        (*self as i64).short()
     }
 }
 
@@ -160,6 +190,11 @@ macro_rules! pointers {
             #[inline]
             fn encode(&self, key: &mut KeyEncoder) {
                 (**self).encode(key);
+            }
+
+            #[inline]
+            fn short(&self) -> Option<Short> {
+                (**self).short()
             }
         }
     )*};
