@@ -236,8 +236,8 @@ fn work_is_summed_over_the_statements_that_touch_a_table() {
         recorder.record(&execution);
     }
     let mut work = recorder.work(&["USERS".to_owned()]);
-    work.sort_by_key(|totals| totals.vm_steps.count);
-    let steps: Vec<_> = work.iter().map(|totals| (totals.vm_steps.count, totals.vm_steps.sum)).collect();
+    work.sort_by_key(|totals| totals.steps.count);
+    let steps: Vec<_> = work.iter().map(|totals| (totals.steps.count, totals.steps.sum)).collect();
     assert_eq!(steps, [(1, 5.0), (2, 40.0)]);
     assert_eq!(work[1].seconds.sum, 0.004);
 }

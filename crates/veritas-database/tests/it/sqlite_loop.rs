@@ -15,7 +15,7 @@ const BY_USER: &str = "SELECT id, total FROM orders WHERE user_id = ?";
 
 fn mean_steps(shop: &Shop, tables: &[String]) -> veritas_model::Moments {
     let work = shop.recorder.work(tables);
-    work.iter().fold(veritas_model::Moments::default(), |sum, totals| sum.and(&totals.vm_steps))
+    work.iter().fold(veritas_model::Moments::default(), |sum, totals| sum.and(&totals.steps))
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn any_name_finds_its_way() {
     assert_eq!(proven.proposal().plan.scope, [table]);
     assert_eq!(shop.actuator().apply(&proven), Ok(()));
     assert!(shop.plan(&sql).starts_with("SEARCH"), "{}", shop.plan(&sql));
-    assert_eq!(shop.actuator().work(&proven.proposal().plan)[0].vm_steps.count, 20);
+    assert_eq!(shop.actuator().work(&proven.proposal().plan)[0].steps.count, 20);
     assert_eq!(shop.actuator().revert(ChangeKind::IndexCreate, &proven.proposal().plan), Ok(()));
     assert!(shop.our_indexes().is_empty());
 }
