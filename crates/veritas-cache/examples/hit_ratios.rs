@@ -10,7 +10,10 @@ mod policies;
 
 fn main() {
     let requests = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
-    println!("{:<14} {:>5}  {:>7} {:>7} {:>7}   against LRU, moka (points)", "workload", "size", "ours", "LRU", "moka");
+    println!(
+        "{:<14} {:>5}  {:>7} {:>7} {:>7}   against LRU, moka (points)",
+        "workload", "size", "ours", "LRU", "moka"
+    );
     let mut worst = f64::INFINITY;
     for cell in policies::compare(requests, 100_000) {
         let (to_lru, to_moka) = (100.0 * (cell.ours - cell.lru), 100.0 * (cell.ours - cell.moka));

@@ -56,6 +56,8 @@ pub struct Function {
     file: &'static str,
     line: u32,
     options: Settings,
+    /// Names an item in its body.
+    item: Option<fn() -> &'static str>,
     identity: OnceLock<Identity>,
     handles: Handles,
     uncached: AtomicU64,
@@ -94,10 +96,19 @@ impl Function {
             file,
             line,
             options,
+            item: None,
             identity: OnceLock::new(),
             handles: Handles::new(),
             uncached: AtomicU64::new(0),
         }
+    }
+
+    /// Says what tells the type name of an item in the function's body. Without it, a method
+    /// that a trait has for all types would keep one set of results for all of them.
+    #[must_use]
+    pub const fn declares(mut self, item: fn() -> &'static str) -> Self {
+        self.item = Some(item);
+        self
     }
 
     /// Sets how long a result lives ([`NamespaceOptions::ttl`]).
@@ -189,7 +200,7 @@ impl Function {
     #[inline]
     fn identity(&'static self, type_name: &'static str) -> &'static Identity {
         self.identity.get_or_init(|| {
-            let mut identity = Identity::of(self.name, type_name);
+            let mut identity = Identity::of(self.name, type_name, self.item.map(|item| item()));
             identity.is_refused = !installed::register(self, &identity.name);
             identity
         })

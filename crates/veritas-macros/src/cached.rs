@@ -154,7 +154,9 @@ fn describe(options: &Options, path: &TokenStream, sig: &syn::Signature) -> Toke
     let line = quote_spanned!(sig.ident.span()=> ::core::line!());
     let settings = options.settings.iter().map(|(method, value)| quote!(.#method(#value)));
     quote! {
+        fn __veritas_item() {}
         static __VERITAS_FUNCTION: #path::Function =
-            #path::Function::new(#name, ::core::file!(), #line) #(#settings)*;
+            #path::Function::new(#name, ::core::file!(), #line)
+                .declares(|| ::core::any::type_name_of_val(&__veritas_item)) #(#settings)*;
     }
 }

@@ -15,18 +15,30 @@ impl Identity {
     /// Takes the path out of the type name of a closure in the function's body:
     /// `app::Store<u8>::load::{{closure}}` is `app::Store::load`, which is generic.
     ///
+    /// That path does not tell of the types that a trait's own method, or one that is
+    /// implemented for all types, is called with: `<app::Cat as app::Animal>::legs` may be the
+    /// cat's own, or everybody's. So it is compared with the path that the function was
+    /// declared with: that of an item in its body, which has `app::Animal::legs` (or
+    /// `<_ as app::Animal>::legs`) in front of its own name when it is everybody's.
+    ///
     /// The spelling belongs to the compiler. Were it to change, functions without a
     /// given name would have other names, and begin with empty caches.
-    pub(super) fn of(given: Option<&str>, type_name: &str) -> Self {
-        let mut path = type_name;
-        while let Some(outer) = path.strip_suffix("::{{closure}}") {
-            path = outer;
-        }
-        let plain = without_types(path);
-        let is_generic = plain != path;
+    pub(super) fn of(given: Option<&str>, type_name: &str, declared: Option<&str>) -> Self {
+        let path = without_closures(type_name);
+        let declared = declared.and_then(|item| item.rsplit_once("::"));
+        let declared = declared.map_or(path, |(outer, _)| without_closures(outer));
+        let plain = without_types(declared);
+        let is_generic = declared != path || plain != path;
         let name = given.map_or(plain.into_boxed_str(), Box::from);
         Self { name, is_generic, is_refused: false }
     }
+}
+
+fn without_closures(mut path: &str) -> &str {
+    while let Some(outer) = path.strip_suffix("::{{closure}}") {
+        path = outer;
+    }
+    path
 }
 
 /// Takes out everything in angle brackets, but for those of `<Type as Trait>`.
@@ -55,8 +67,36 @@ mod tests {
 
     #[track_caller]
     fn check(type_name: &str, name: &str, is_generic: bool) {
-        let identity = Identity::of(None, type_name);
+        let identity = Identity::of(None, type_name, None);
         assert_eq!((&*identity.name, identity.is_generic), (name, is_generic));
+    }
+
+    #[track_caller]
+    fn check_declared(type_name: &str, item: &str, name: &str, is_generic: bool) {
+        let identity = Identity::of(None, type_name, Some(item));
+        assert_eq!((&*identity.name, identity.is_generic), (name, is_generic));
+    }
+
+    #[test]
+    fn what_all_types_share_is_told_from_what_one_type_has() {
+        let cats = "<app::Cat as app::Animal>::legs::{{closure}}";
+        check_declared(
+            cats,
+            "<app::Cat as app::Animal>::legs::item",
+            "<app::Cat as app::Animal>::legs",
+            false,
+        );
+        check_declared(cats, "app::Animal::legs::item", "app::Animal::legs", true);
+        check_declared(cats, "<_ as app::Animal>::legs::item", "<_ as app::Animal>::legs", true);
+        check_declared("app::load<u8>::{{closure}}", "app::load::item", "app::load", true);
+        check_declared("app::Of<u8>::load::{{closure}}", "app::Of<_>::load::item", "app::Of::load", true);
+        check_declared("app::Of<'_>::load::{{closure}}", "app::Of<'_>::load::item", "app::Of::load", true);
+        check_declared(
+            "app::load::{{closure}}::{{closure}}",
+            "app::load::{{closure}}::item",
+            "app::load",
+            false,
+        );
     }
 
     #[test]
@@ -73,7 +113,7 @@ mod tests {
         );
         check("app::load<3, fn(u8) -> app::Of<u8>>::{{closure}}", "app::load", true);
         check("app::outer::inner::{{closure}}", "app::outer::inner", false);
-        assert_eq!(&*Identity::of(Some("users"), "app::load<u8>::{{closure}}").name, "users");
-        assert!(Identity::of(Some("users"), "app::load<u8>::{{closure}}").is_generic);
+        assert_eq!(&*Identity::of(Some("users"), "app::load<u8>::{{closure}}", None).name, "users");
+        assert!(Identity::of(Some("users"), "app::load<u8>::{{closure}}", None).is_generic);
     }
 }

@@ -150,6 +150,37 @@ impl<T> Named for Typed<T> {
     }
 }
 
+struct Cat;
+struct Dog;
+
+trait Animal {
+    const LEGS: u8;
+
+    #[cached(ignore(self), crate = veritas_cache)]
+    fn legs(&self) -> u8 {
+        Self::LEGS
+    }
+}
+
+impl Animal for Cat {
+    const LEGS: u8 = 4;
+}
+
+impl Animal for Dog {
+    const LEGS: u8 = 3;
+}
+
+trait Counts {
+    fn count(&self, of: u8) -> u8;
+}
+
+impl<T: Animal> Counts for T {
+    #[cached("counted legs", ignore(self), crate = veritas_cache)]
+    fn count(&self, of: u8) -> u8 {
+        T::LEGS * of
+    }
+}
+
 #[profile(name = "runs of the body", crate = veritas_profile)]
 #[cached(crate = veritas_cache)]
 fn profile_above(id: u8) -> u8 {
@@ -222,6 +253,15 @@ fn the_types_of_a_generic_function_are_part_of_the_call() {
     assert_eq!(asked(&format!("{HERE}Typed::size")), (1, 2));
     assert_eq!((Typed::<u8>(PhantomData).name(1), Typed::<i8>(PhantomData).name(1)), ("u8", "i8"));
     assert_ne!(Typed::<u8>(PhantomData).defaulted(1), Shop { tenant: 0, asked: Vec::new() }.defaulted(1));
+}
+
+#[test]
+fn types_that_share_the_method_of_a_trait_do_not_meet() {
+    installed();
+    assert_eq!((Cat.legs(), Dog.legs(), Cat.legs()), (4, 3, 4));
+    assert_eq!(asked(&format!("{HERE}Animal::legs")), (1, 2));
+    assert_eq!((Cat.count(2), Dog.count(2), Cat.count(2)), (8, 6, 8));
+    assert_eq!(asked("counted legs"), (1, 2));
 }
 
 #[test]
