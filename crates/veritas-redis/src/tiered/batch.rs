@@ -8,7 +8,8 @@ use veritas_cache::{Claim, HeapSize, KeyPart, Loaded};
 use super::{
     cache::{Located, TieredCache},
     lease::Lease,
-    read::{SEAL, Standing, Wanted, count},
+    load::Brought,
+    read::{SEAL, Standing, Wanted},
 };
 
 /// A key that is missing, and what this process may do about it.
@@ -74,22 +75,28 @@ where
             match brought {
                 Err(error) => {
                     let error = Arc::new(error);
-                    for Missing { index, .. } in &missing {
-                        results[*index] = Some(Err(Arc::clone(&error)));
+                    // The claims end here: a key that stands in the batch twice waits for nobody.
+                    for Missing { index, .. } in missing {
+                        results[index] = Some(Err(Arc::clone(&error)));
                     }
                 }
                 Ok(values) => {
                     let each = cost / u32::try_from(missing.len()).unwrap_or(u32::MAX);
                     let mut values = values.into_iter();
+                    let mut claims = Vec::with_capacity(missing.len());
+                    let mut brought = Vec::with_capacity(missing.len());
                     for Missing { index, located, claim, lease, .. } in missing {
                         let value = values.next().flatten();
                         results[index] = Some(Ok(value.clone()));
-                        let versions = versions.clone();
-                        let kept = if tuning.bypass {
-                            Self::not_kept(value)
-                        } else {
-                            self.keep(&tuning, lease, versions, &located, &[], value, each).await
-                        };
+                        claims.push(claim);
+                        brought.push(Brought { lease, located, value });
+                    }
+                    let kept = if tuning.bypass {
+                        brought.into_iter().map(|one| Self::not_kept(one.value)).collect()
+                    } else {
+                        self.keep_many(&tuning, versions.as_ref(), &[], brought, each).await
+                    };
+                    for (claim, kept) in claims.into_iter().zip(kept) {
                         if let Some(claim) = claim {
                             claim.publish(kept);
                         }
@@ -123,23 +130,26 @@ where
         let mut left = Vec::new();
         let mut to_lease = Vec::new();
         for (mut missing, standing) in missing.into_iter().zip(standings) {
-            count(&self.space, &standing);
             match standing {
                 Ok(Standing::Found(found)) if !found.fresh.is_zero() => {
+                    self.space.counters.hit(found.length);
                     let loaded: Loaded<V> = found.into_loaded(&self.tiers, missing.located.canonical());
                     results[missing.index] = Some(Ok(loaded.value.clone()));
                     if let Some(claim) = missing.claim.take() {
                         claim.publish(loaded);
                     }
                 }
-                // Stale, or loaded elsewhere: the form for one key knows what to do.
+                // Stale, or loaded elsewhere: the form for one key knows what to do, and counts it.
                 Ok(Standing::Found(_) | Standing::Loading(_)) => elsewhere.push(missing.index),
                 Ok(Standing::Nothing) => to_lease.push(missing),
                 Ok(Standing::Dead(seal)) => {
                     missing.dead = Some(seal);
                     to_lease.push(missing);
                 }
-                Err(_) => left.push(missing),
+                Err(_) => {
+                    self.space.counters.miss();
+                    left.push(missing);
+                }
             }
         }
         let leases = {
@@ -150,11 +160,13 @@ where
         for (mut missing, lease) in to_lease.into_iter().zip(leases) {
             match lease {
                 Ok(Some(lease)) => {
+                    self.space.counters.miss();
                     missing.lease = Some(lease);
                     left.push(missing);
                 }
                 Ok(None) => elsewhere.push(missing.index),
                 Err(error) => {
+                    self.space.counters.miss();
                     self.space.counters.failed(error);
                     left.push(missing);
                 }

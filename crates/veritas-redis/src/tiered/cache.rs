@@ -64,7 +64,8 @@ where
         &self.local
     }
 
-    /// Looks a key up in the process, then in Redis. Any trouble there is a miss.
+    /// Looks a key up in the process, then in Redis. Any trouble there is a miss, and
+    /// so is a value whose time is over, also one that a load would still hand out.
     pub async fn get<K: KeyPart + ?Sized>(&self, key: &K) -> Option<V> {
         if let Some(value) = self.local.get(key) {
             return Some(value);
@@ -75,7 +76,7 @@ where
         let located = self.locate(key);
         // Before Redis is asked: what is invalidated from here on is not kept.
         let claim = self.local.claim(&located.key);
-        let standing = self.tiers.read(&self.space, located.wanted()).await;
+        let standing = self.tiers.read(&self.space, located.wanted()).await.map(Standing::fresh);
         count(&self.space, &standing);
         let Ok(Standing::Found(found)) = standing else { return None };
         let loaded = found.into_loaded(&self.tiers, located.canonical());
@@ -102,6 +103,7 @@ where
         let wanted: Vec<Wanted<'_>> = located.iter().map(Located::wanted).collect();
         let standings = self.tiers.read_many(&self.space, &wanted).await;
         for (((index, located), claim), standing) in missing.iter().zip(&located).zip(claims).zip(standings) {
+            let standing = standing.map(Standing::fresh);
             count(&self.space, &standing);
             answers[*index] = match standing {
                 Ok(Standing::Found(found)) => {

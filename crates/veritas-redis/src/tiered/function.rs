@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use serde::{Serialize, de::DeserializeOwned};
 use veritas_cache::function::{Call, Keep, Kept};
 
-use super::{TieredCaches, TieredOptions};
+use super::{TieredCaches, TieredOptions, load::shared};
 use crate::{frame::tag_hash, wait::block_on};
 
 /// Results are kept in the process and in Redis, and loaded once for all processes. A
@@ -38,8 +38,11 @@ impl<V: Kept + Serialize + DeserializeOwned> Keep<V> for TieredCaches {
             let (tags, body) = body();
             let tags: Vec<u64> = tags.iter().map(|tag| tag_hash(tag)).collect();
             let (cache, located) = (&cache, cache.locate(key));
-            async move { cache.load(located, &tags, needs_value, || body).await }
+            async move {
+                let body = async { body.await.map_err(Arc::new) };
+                cache.load(located, &tags, needs_value, || body).await
+            }
         });
-        fetching.await
+        shared(fetching.await)
     }
 }

@@ -48,7 +48,6 @@ pub(crate) fn is_marker(bytes: &[u8]) -> Option<[u8; SEAL]> {
 /// The right to load a key, renewed until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    redis: RedisTier,
     /// Where the value goes, and what must stand there then.
     target: Vec<u8>,
     target_seal: [u8; SEAL],
@@ -112,7 +111,7 @@ impl Tiers {
     ) -> Lease {
         let (stop, stopped) = oneshot::channel();
         self.redis.thread().spawn(renew(self.redis.clone(), key, seal, space.options.lease, stopped));
-        Lease { redis: self.redis.clone(), target, target_seal, stop: Some(stop) }
+        Lease { target, target_seal, stop: Some(stop) }
     }
 }
 
@@ -181,19 +180,6 @@ fn script(text: &str, key: &[u8], seal: [u8; SEAL]) -> redis::Cmd {
     command
 }
 
-impl Lease {
-    /// Writes the value, unless the key was set, deleted or leased by another
-    /// meanwhile; returns whether it was written.
-    pub(crate) async fn replace(self, frame: &[u8], life: Duration) -> Result<bool, TierError> {
-        let written = replace(&self.redis, &self.target, &self.target_seal, frame, life).await?;
-        if written {
-            // The server tells all others, not us: someone of ours may wait as well.
-            self.redis.shared().coherence.wake(&self.target);
-        }
-        Ok(written)
-    }
-}
-
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
@@ -203,17 +189,45 @@ impl Drop for Lease {
     }
 }
 
-/// Writes a value over what ends with `seal`; returns whether it did.
-pub(crate) async fn replace(
+/// How many bytes of values are sent in one go, unless a single one is larger.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// How many values are sent in one go.
+const CHUNK_LENGTH: usize = 256;
+
+/// Writes values, each for its own life, unless its key was set, deleted or leased by
+/// another meanwhile; returns of each whether it was written.
+pub(crate) async fn replace_many(
     redis: &RedisTier,
-    key: &[u8],
-    seal: &[u8; SEAL],
-    frame: &[u8],
-    life: Duration,
-) -> Result<bool, TierError> {
-    let mut command = script(REPLACE, key, *seal);
-    command.arg(frame).arg(millis(life).max(1));
-    Ok(redis.command(command, Some(key)).await? == Value::Int(1))
+    writes: Vec<(Lease, Vec<u8>, Duration)>,
+) -> Vec<Result<bool, TierError>> {
+    let mut outcomes = Vec::with_capacity(writes.len());
+    let mut at = 0;
+    while at < writes.len() {
+        let (mut end, mut bytes) = (at, 0);
+        let mut commands = Vec::new();
+        while let Some((lease, frame, life)) = writes.get(end) {
+            if end > at && (end - at >= CHUNK_LENGTH || bytes + frame.len() > CHUNK_BYTES) {
+                break;
+            }
+            let mut command = script(REPLACE, &lease.target, lease.target_seal);
+            command.arg(frame).arg(millis(*life).max(1));
+            commands.push((command, lease.target.as_slice()));
+            bytes += frame.len();
+            end += 1;
+        }
+        let answers = redis.commands_on_keys(commands).await;
+        for ((lease, ..), answer) in writes[at..end].iter().zip(answers) {
+            let written = answer.map(|answer| answer == Value::Int(1));
+            if written == Ok(true) {
+                // The server tells all others, not us: someone of ours may wait as well.
+                redis.shared().coherence.wake(&lease.target);
+            }
+            outcomes.push(written);
+        }
+        at = end;
+    }
+    outcomes
 }
 
 #[cfg(test)]

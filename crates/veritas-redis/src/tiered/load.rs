@@ -7,12 +7,13 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
 use veritas_cache::{CacheKey, HeapSize, KeyPart, Loaded, Tuning};
 
 use super::{
     cache::{Located, TieredCache},
     claim::Claim,
-    lease::Lease,
+    lease::{self, Lease},
     read::local_tags,
     space::jittered,
     store::Draft,
@@ -66,27 +67,27 @@ where
         F: Future<Output = Result<V, E>>,
     {
         let tags = Self::tag_hashes(tags);
-        let mut loader = Some(loader);
+        let (mut loader, mut failed) = (Some(loader), None);
         let fetched = {
-            let own = &mut loader;
+            let (own, failed) = (&mut loader, &mut failed);
             let loading = || async move {
-                match own.take() {
-                    Some(loader) => loader().await.map(Some),
-                    None => Ok(None),
-                }
+                let Some(loader) = own.take() else { return Ok(None) };
+                loader().await.map(Some).map_err(|error| Arc::clone(failed.insert(Arc::new(error))))
             };
-            self.local.fetch_async(key, || self.load(self.locate(key), &tags, true, loading)).await?
+            shared(self.local.fetch_async(key, || self.load(self.locate(key), &tags, true, loading)).await)?
         };
-        match (fetched, loader) {
-            (Some(value), _) => Ok(value),
+        match (fetched, loader, failed) {
+            (Some(value), ..) => Ok(value),
             // Another form of load found, or remembered, that there is nothing. Not so for this one.
-            (None, Some(loader)) => {
+            (None, Some(loader), _) => {
                 let value = loader().await.map_err(Arc::new)?;
                 // Should Redis refuse it, the next caller loads again.
                 self.set(key, value.clone()).await.ok();
                 Ok(value)
             }
-            (None, None) => unreachable!("a plain loader brings a value"),
+            // What it was to renew was such a memory.
+            (None, None, Some(error)) => Err(error),
+            (None, None, None) => unreachable!("a plain loader brings a value or an error"),
         }
     }
 
@@ -107,7 +108,8 @@ where
         E: Send + Sync + 'static,
         F: Future<Output = Result<Option<V>, E>>,
     {
-        self.local.fetch_async(key, || self.load(self.locate(key), &[], false, loader)).await
+        let loader = || async { loader().await.map_err(Arc::new) };
+        shared(self.local.fetch_async(key, || self.load(self.locate(key), &[], false, loader)).await)
     }
 
     /// Looks a key up and loads it as [`Self::get_or_load`] does, with a loader that may
@@ -130,26 +132,32 @@ where
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
         let (cache, owned) = (self.clone(), CacheKey::of(key));
-        let loader = Arc::new(Mutex::new(Some(loader)));
+        let loader = Arc::new(Mutex::new(Lent::Waiting(loader)));
         let own = Arc::clone(&loader);
         let fetching = self.local.fetch_or_refresh_async(key, move || async move {
-            let loading = move || async move {
-                let loader = taken(&own);
-                match loader {
-                    Some(loader) => loader().await.map(Some),
-                    None => Ok(None),
-                }
-            };
-            cache.load(cache.locate(&owned), &[], true, loading).await
+            // The caller had to load for itself: there is nothing to be renewed any more.
+            let Some(loader) = take(&own) else { return Ok(Self::not_kept(None)) };
+            let loading = move || async move { loader().await.map(Some).map_err(Arc::new) };
+            let running = Running(&own);
+            let loaded = cache.load(cache.locate(&owned), &[], true, loading).await;
+            running.end(loaded.as_ref().map(|loaded| loaded.value.clone()).map_err(Arc::clone));
+            loaded
         });
-        if let Some(value) = fetching.await? {
+        if let Some(value) = shared(fetching.await)? {
             return Ok(value);
         }
         // Another form of load found, or remembered, that there is nothing. Not so for this one.
-        let Some(loader) = taken(&loader) else { unreachable!("a plain loader brings a value") };
-        let value = loader().await.map_err(Arc::new)?;
-        self.set(key, value.clone()).await.ok();
-        Ok(value)
+        if let Some(loader) = take(&loader) {
+            let value = loader().await.map_err(Arc::new)?;
+            self.set(key, value.clone()).await.ok();
+            return Ok(value);
+        }
+        // The background was faster and renews that memory with our loader.
+        match came_back(&loader).await {
+            Some(Ok(Some(value))) => Ok(value),
+            Some(Err(error)) => Err(error),
+            Some(Ok(None)) | None => unreachable!("a plain loader that runs brings a value or an error"),
+        }
     }
 
     /// Brings what the process does not have: from Redis or from the source.
@@ -203,66 +211,84 @@ where
         let began_at = tiers.clock.monotonic();
         let value = loader().await?;
         let cost = tiers.clock.monotonic().since(began_at);
-        Ok(self.keep(tuning, lease, versions, located, tags, value, cost).await)
+        let brought = vec![Brought { lease, located: located.clone(), value }];
+        let kept = self.keep_many(tuning, versions.as_ref(), tags, brought, cost).await.pop();
+        Ok(kept.unwrap_or_else(|| Self::not_kept(None)))
     }
 
-    /// Stores a loaded value in Redis, and says how the process is to keep it.
-    #[expect(clippy::too_many_arguments, reason = "all that is known of one load, used in two places")]
-    pub(super) async fn keep(
+    /// Stores loaded values in Redis, in one go, and says how the process is to keep
+    /// them, in their order. Each took `cost` to load.
+    pub(super) async fn keep_many(
         &self,
         tuning: &Tuning,
-        lease: Option<Lease>,
-        versions: Option<Versions>,
-        located: &Located,
+        versions: Option<&Versions>,
         tags: &[u64],
-        value: Option<V>,
+        brought: Vec<Brought<V>>,
         cost: Duration,
-    ) -> Loaded<V> {
-        let ttl = match value {
-            Some(_) => tuning.ttl,
-            None => tuning.negative_ttl.unwrap_or_default(),
+    ) -> Vec<Loaded<V>> {
+        let life_of = |one: &Brought<V>| {
+            let (ttl, stale) = match one.value {
+                Some(_) => (tuning.ttl, tuning.stale),
+                None => (tuning.negative_ttl.unwrap_or_default(), Duration::ZERO),
+            };
+            (jittered(ttl, tuning.jitter, one.located.canonical()), stale)
         };
-        let ttl = jittered(ttl, tuning.jitter, located.canonical());
-        let stale = if value.is_some() { tuning.stale } else { Duration::ZERO };
-        let stored = match (lease, &versions) {
-            (Some(lease), Some(versions)) => {
+        let mut stored: Vec<Stored> = Vec::with_capacity(brought.len());
+        let mut kept: Vec<(Located, Option<V>, Duration, Duration)> = Vec::with_capacity(brought.len());
+        let mut writes: Vec<(Lease, Vec<u8>, Duration)> = Vec::new();
+        let mut places = Vec::new();
+        for mut one in brought {
+            let (ttl, stale) = life_of(&one);
+            if let (Some(lease), Some(versions)) = (one.lease.take(), versions) {
                 let draft = Draft {
-                    canonical: located.canonical(),
-                    value: value.as_ref(),
+                    canonical: one.located.canonical(),
+                    value: one.value.as_ref(),
                     ttl,
                     stale,
                     cost,
                     tags,
                     versions,
                 };
-                self.store_loaded(lease, &draft).await
+                // Without a frame the lease is given back.
+                if let Ok((frame, life)) = self.tiers.frame(&self.space, &draft) {
+                    places.push(stored.len());
+                    writes.push((lease, frame, life));
+                }
             }
-            _ => Stored::Nowhere,
-        };
-        let mut loaded = Loaded::from(value);
-        loaded.cost = Some(cost);
-        loaded.tags = local_tags(tags, located.canonical());
-        loaded.ttl = Some(ttl);
-        loaded.stale = Some(stale);
-        match stored {
-            Stored::InRedis if self.tiers.redis.is_coherent() => {}
-            // Someone changed the key while we loaded: what we have may be outdated.
-            Stored::Overruled => loaded.store = false,
-            Stored::InRedis | Stored::Nowhere => {
-                loaded.ttl = Some(ttl.min(self.tiers.redis.options().untracked_ttl));
-                loaded.stale = Some(Duration::ZERO);
-            }
+            stored.push(Stored::Nowhere);
+            kept.push((one.located, one.value, ttl, stale));
         }
-        loaded
+        for (place, outcome) in places.into_iter().zip(self.store_loaded(writes).await) {
+            stored[place] = outcome;
+        }
+        let coherent = self.tiers.redis.is_coherent();
+        let untracked = self.tiers.redis.options().untracked_ttl;
+        let keep = kept.into_iter().zip(stored).map(|((located, value, ttl, stale), stored)| {
+            let mut loaded = Loaded::from(value);
+            loaded.cost = Some(cost);
+            loaded.tags = local_tags(tags, located.canonical());
+            loaded.ttl = Some(ttl);
+            loaded.stale = Some(stale);
+            match stored {
+                Stored::InRedis if coherent => {}
+                // Someone changed the key while we loaded: what we have may be outdated.
+                Stored::Overruled => loaded.store = false,
+                Stored::InRedis | Stored::Nowhere => {
+                    loaded.ttl = Some(ttl.min(untracked));
+                    loaded.stale = Some(Duration::ZERO);
+                }
+            }
+            loaded
+        });
+        keep.collect()
     }
 
-    async fn store_loaded(&self, lease: Lease, draft: &Draft<'_, V>) -> Stored {
-        let Ok((frame, life)) = self.tiers.frame(&self.space, draft) else {
-            return Stored::Nowhere; // and the lease is given back
-        };
-        match lease.replace(&frame, life).await {
+    async fn store_loaded(&self, writes: Vec<(Lease, Vec<u8>, Duration)>) -> Vec<Stored> {
+        let lengths: Vec<usize> = writes.iter().map(|(_, frame, _)| frame.len()).collect();
+        let answers = lease::replace_many(&self.tiers.redis, writes).await;
+        let outcomes = answers.into_iter().zip(lengths).map(|(answer, length)| match answer {
             Ok(true) => {
-                self.space.counters.set(frame.len());
+                self.space.counters.set(length);
                 Stored::InRedis
             }
             Ok(false) => Stored::Overruled,
@@ -270,12 +296,82 @@ where
                 self.space.counters.failed(error);
                 Stored::Nowhere
             }
+        });
+        outcomes.collect()
+    }
+}
+
+/// A loaded value, and the right to store it in Redis.
+pub(super) struct Brought<V> {
+    pub(super) lease: Option<Lease>,
+    pub(super) located: Located,
+    pub(super) value: Option<V>,
+}
+
+/// Takes an error out of its second wrapping. All forms of load share errors as `Arc<E>`,
+/// so that one may keep its own and those who waited get it all the same.
+pub(super) fn shared<T, E>(result: Result<T, Arc<Arc<E>>>) -> Result<T, Arc<E>> {
+    result.map_err(|error| Arc::clone(&*error))
+}
+
+/// A loader that its caller and the background share: who comes first runs it.
+enum Lent<L, V, E> {
+    Waiting(L),
+    /// It runs, and its caller may wait for what it brings.
+    Taken(Option<oneshot::Sender<Outcome<V, E>>>),
+    Back(Outcome<V, E>),
+    /// It was dropped while it ran, or its outcome was fetched.
+    Gone,
+}
+
+type Outcome<V, E> = Result<Option<V>, Arc<E>>;
+
+fn take<L, V, E>(lent: &Mutex<Lent<L, V, E>>) -> Option<L> {
+    let mut lent = lent.lock().unwrap_or_else(PoisonError::into_inner);
+    match std::mem::replace(&mut *lent, Lent::Taken(None)) {
+        Lent::Waiting(loader) => Some(loader),
+        other => {
+            *lent = other;
+            None
         }
     }
 }
 
-fn taken<L>(loader: &Mutex<Option<L>>) -> Option<L> {
-    loader.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// A loader that runs. Dropped with it, nobody waits for ever.
+struct Running<'a, L, V, E>(&'a Mutex<Lent<L, V, E>>);
+
+impl<L, V, E> Running<'_, L, V, E> {
+    fn end(self, outcome: Outcome<V, E>) {
+        let mut lent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *lent, Lent::Gone) {
+            // Whoever gave up meanwhile needs no outcome.
+            Lent::Taken(Some(waiting)) => drop(waiting.send(outcome)),
+            _ => *lent = Lent::Back(outcome),
+        }
+    }
+}
+
+impl<L, V, E> Drop for Running<'_, L, V, E> {
+    fn drop(&mut self) {
+        let mut lent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*lent, Lent::Taken(_)) {
+            *lent = Lent::Gone;
+        }
+    }
+}
+
+/// Waits for what a loader brings that was taken; `None` when it never will.
+async fn came_back<L, V, E>(lent: &Mutex<Lent<L, V, E>>) -> Option<Outcome<V, E>> {
+    let receiver = {
+        let mut lent = lent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sender, receiver) = oneshot::channel();
+        match std::mem::replace(&mut *lent, Lent::Taken(Some(sender))) {
+            Lent::Back(outcome) => return Some(outcome),
+            Lent::Gone => return None,
+            Lent::Waiting(_) | Lent::Taken(_) => receiver,
+        }
+    };
+    receiver.await.ok()
 }
 
 /// Where a loaded value came to stand.

@@ -35,6 +35,16 @@ pub(crate) enum Standing<V> {
     Nothing,
 }
 
+impl<V> Standing<V> {
+    /// Makes a stale value a dead one: for look-ups that would not refresh it.
+    pub(super) fn fresh(self) -> Self {
+        match self {
+            Self::Found(found) if found.fresh.is_zero() => Self::Dead(found.seal),
+            other => other,
+        }
+    }
+}
+
 /// A value that came out of Redis.
 #[derive(Debug)]
 pub(crate) struct Found<V> {
