@@ -30,6 +30,7 @@ use veritas::{
     cache_advisor::{AdvisorOptions, ProofOptions},
     model::{ChangeKind, Clock, Mode, SystemClock},
     optimize::OptimizerOptions,
+    redis::{RedisOptions, RedisTier, TieredCaches},
 };
 
 use crate::{
@@ -81,8 +82,12 @@ async fn play(arguments: &DemoArguments) -> Result<(), Failure> {
     let place = Place::open(arguments.data_dir.as_deref())?;
     let bound = serve::bind(arguments.listen).await?;
     let mut stop = std::pin::pin!(stop);
+    let redis = arguments.redis.as_deref().map(RedisOptions::parse).transpose().map_err(|error| {
+        Failure::new(Failure::USAGE, error, "write for example --redis redis://127.0.0.1:6379")
+    })?;
+    let setting = Setting { redis, ..Setting::demo(arguments.seed) };
     let stage = tokio::select! {
-        stage = Stage::build(Setting::demo(arguments.seed), &place.path, bound, &clock, &narrator) => stage?,
+        stage = Stage::build(setting, &place.path, bound, &clock, &narrator) => stage?,
         () = &mut stop => return Ok(()),
     };
     let told = tokio::select! {
@@ -149,6 +154,8 @@ struct Setting {
     seed: u64,
     /// The folder of the engine's data in the stage's place.
     data: String,
+    /// The second tier of the author cache; `None`: it has only the process.
+    redis: Option<RedisOptions>,
     optimizer: OptimizerOptions,
     advice: AdvisorOptions,
     analysis_interval: Duration,
@@ -184,6 +191,7 @@ impl Setting {
         Self {
             seed,
             data: "veritas".to_owned(),
+            redis: None,
             optimizer,
             advice,
             analysis_interval: Duration::from_secs(1),
@@ -213,7 +221,7 @@ impl Stage {
         clock: &Arc<dyn Clock>,
         narrator: &Narrator,
     ) -> Result<Self, Failure> {
-        let Setting { seed, limits, .. } = setting.clone();
+        let Setting { seed, limits, redis, .. } = setting.clone();
         let database = place.join(DATABASE);
         let dataset_seconds = build_dataset(&database, seed, narrator).await?;
         let engine = Arc::new(start_engine(setting, place, &database, clock)?);
@@ -230,7 +238,9 @@ impl Stage {
         ));
 
         let api = api::server(Arc::clone(engine.sources()), authenticator, limits);
-        let service = Service::open(&database, &engine).context("failed to open the demo's database")?;
+        let tiers = redis.map(|options| second_tier(options, &engine, narrator)).transpose()?;
+        let service = Service::open(&database, &engine, tiers.as_ref())
+            .context("failed to open the demo's database")?;
         let address = bound.address;
         let (stop_serving, stopped) = oneshot::channel();
         let router = api.merge(service.router());
@@ -287,6 +297,21 @@ impl Stage {
     }
 }
 
+/// Puts Redis behind the engine's caches. One that does not answer is no failure: it is used
+/// as soon as it does.
+fn second_tier(options: RedisOptions, engine: &Engine, narrator: &Narrator) -> anyhow::Result<TieredCaches> {
+    let place = options.topology.to_string();
+    let clock = Arc::clone(&engine.sources().clock);
+    let tier = RedisTier::connect(options, Arc::clone(&clock)).context("failed to begin with Redis")?;
+    narrator.say(&match tier.get_blocking(b"veritas:demo") {
+        Ok(_) => format!("authors are cached in the process and in Redis at {place}"),
+        Err(error) => {
+            format!("Redis at {place} does not answer ({error}): authors are cached in the process")
+        }
+    });
+    Ok(TieredCaches::new(Arc::clone(engine.caches()), tier, clock))
+}
+
 async fn build_dataset(path: &Path, seed: u64, narrator: &Narrator) -> anyhow::Result<f64> {
     let started = narrator.seconds();
     if path.exists() {
@@ -331,17 +356,19 @@ fn start_engine(
     database: &Path,
     clock: &Arc<dyn Clock>,
 ) -> Result<Engine, Failure> {
-    Engine::builder()
+    let mut builder = Engine::builder()
         .clock(Arc::clone(clock))
         .exclusive_data_dir(place.join(setting.data))
         .sampling_interval(setting.sampling_interval)
         .analysis_interval(setting.analysis_interval)
         .optimizer(setting.optimizer)
         .cache_advice(setting.advice)
-        .sqlite(TARGET, database)
-        .start()
-        .map_err(|error| {
-            let hint = error.hint();
-            Failure::new(Failure::DATA_DIRECTORY, error, hint)
-        })
+        .sqlite(TARGET, database);
+    if let Some(redis) = setting.redis {
+        builder = builder.redis_server(redis);
+    }
+    builder.start().map_err(|error| {
+        let hint = error.hint();
+        Failure::new(Failure::DATA_DIRECTORY, error, hint)
+    })
 }

@@ -28,6 +28,7 @@ use veritas::{
     Engine,
     cache::{Cache, HeapSize},
     database::{PoolGauge, PoolReading, Recorder, Value, scope, sqlite::Observed},
+    redis::{TieredCache, TieredCaches, TieredOptions},
 };
 
 use super::dataset;
@@ -40,18 +41,42 @@ const POOL: u64 = 4;
 pub(super) struct Service {
     pool: Arc<Pool>,
     recorder: Arc<Recorder>,
-    authors: Cache<Author>,
+    authors: Authors,
+}
+
+/// The author cache: in the process, or over Redis for all processes.
+#[derive(Debug, Clone)]
+enum Authors {
+    Local(Cache<Author>),
+    Tiered(TieredCache<Author>),
+}
+
+impl Authors {
+    /// Called from blocking threads only.
+    fn get_or_load(
+        &self,
+        id: i64,
+        load: impl FnOnce() -> rusqlite::Result<Author>,
+    ) -> Result<Author, Arc<rusqlite::Error>> {
+        match self {
+            Self::Local(cache) => cache.get_or_load(&id, load),
+            Self::Tiered(cache) => cache.get_or_load_blocking(&id, load),
+        }
+    }
 }
 
 impl Service {
     /// Opens the pool and registers it, and the author cache, with the engine.
-    pub(super) fn open(path: &Path, engine: &Engine) -> rusqlite::Result<Self> {
+    pub(super) fn open(path: &Path, engine: &Engine, tiers: Option<&TieredCaches>) -> rusqlite::Result<Self> {
         let pool = Arc::new(Pool::open(path)?);
         engine.database().register_pool("demo", Arc::clone(&pool) as Arc<dyn PoolGauge>);
         Ok(Self {
             pool,
             recorder: Arc::clone(engine.database()),
-            authors: engine.caches().namespace("authors"),
+            authors: match tiers {
+                Some(tiers) => Authors::Tiered(tiers.namespace("authors", TieredOptions::default())),
+                None => Authors::Local(engine.caches().namespace("authors")),
+            },
         })
     }
 
@@ -102,7 +127,7 @@ impl Service {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Author {
     id: i64,
     name: String,
@@ -159,7 +184,7 @@ async fn author(
 ) -> Result<Json<Author>, StatusCode> {
     let author = service
         .with_connection("GET /authors/{id}", move |service, connection| {
-            let found = service.authors.get_or_load(&id, || {
+            let found = service.authors.get_or_load(id, || {
                 service
                     .query(
                         connection,
