@@ -254,8 +254,17 @@ impl Actuator for CacheActuator {
         let seed = stable_hash(proposal.id.as_str().as_bytes());
         let live_is_today = subjects.iter().all(|subject| subject.kept.settings_since_ms <= span.from_ms);
         let (replayed, own_error) = (&replayed, own.error);
-        let measured =
-            Measured { replayed, is_sampled, metric, look_ups, own_error, live_is_today, fresh, method, seed };
+        let measured = Measured {
+            replayed,
+            is_sampled,
+            metric,
+            look_ups,
+            own_error,
+            live_is_today,
+            fresh,
+            method,
+            seed,
+        };
         Ok(measured.gain())
     }
 
@@ -314,7 +323,8 @@ impl CacheActuator {
     /// Refuses to turn a knob that someone else turned since the change was proposed: the
     /// proof was about another setting, and the inverse would bring back that one.
     fn guard_inverse(&self, plan: &CachePlan) -> Result<(), ActuatorError> {
-        let is_other = |turn: &&Turn| !(self.in_force(turn, turn.forward) || self.in_force(turn, turn.inverse));
+        let is_other =
+            |turn: &&Turn| !(self.in_force(turn, turn.forward) || self.in_force(turn, turn.inverse));
         plan.turns().find(is_other).map_or(Ok(()), |turn| {
             Err(ActuatorError::Guard {
                 reason: format!(

@@ -250,7 +250,7 @@ impl CacheAdvisor {
         buffer.clear();
         for tracked in tracked.iter_mut() {
             let Some(reading) = readings.iter().find(|reading| reading.id == tracked.id) else { continue };
-            tracked.fed(reading);
+            tracked.fed(reading, shared::millis(now));
             let Some(kept) = recordings.get_mut(&tracked.name) else { continue };
             kept.recording.mark(shared::millis(now), reading.statistics.total_requests());
             self.stretch(kept);

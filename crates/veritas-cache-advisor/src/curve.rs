@@ -53,6 +53,14 @@ impl MissRatioCurve {
     }
 }
 
+impl MissRatioCurve {
+    /// Returns the error bound at a capacity: that of the nearest point.
+    pub(crate) fn error_bound_at(&self, capacity: Bytes) -> Option<f64> {
+        let nearest = self.points.iter().min_by_key(|point| point.capacity.get().abs_diff(capacity.get()))?;
+        Some(nearest.error_bound)
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a logarithm")]
 fn logarithm(capacity: Bytes) -> f64 {
     (capacity.get().max(1) as f64).ln()

@@ -28,7 +28,7 @@ pub(crate) struct View<'a> {
     pub(crate) ttl_curve: &'a TtlCurve,
     pub(crate) net: Option<Net>,
     pub(crate) hot: &'a [HotKey],
-    /// Look-ups that the hot keys were counted among, sampled ones only.
+    /// Look-ups that the hot keys were counted among, of all keys, faded as their counts are.
     pub(crate) hot_look_ups: u64,
     pub(crate) big: &'a [BigKey],
     /// What was counted since the watch began.
@@ -44,6 +44,10 @@ pub(crate) struct View<'a> {
     pub(crate) provable_life: Duration,
     /// The largest capacity that it could be given.
     pub(crate) obtainable: Bytes,
+    /// Whether it was given a capacity of its own.
+    pub(crate) is_limited: bool,
+    /// Whether another namespace evicts for want of bytes, and none are free.
+    pub(crate) is_contended: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -146,6 +150,22 @@ pub(crate) fn size_text(bytes: Bytes) -> String {
     }
 }
 
+/// Writes seconds that were computed, for people: in the unit in which they read as a small number.
+pub(crate) fn seconds_text(seconds: f64) -> String {
+    let size = seconds.abs();
+    if size == 0.0 {
+        "0 s".to_owned()
+    } else if size < 999.5e-9 {
+        format!("{:.0} ns", seconds * 1e9)
+    } else if size < 999.95e-6 {
+        format!("{:.1} µs", seconds * 1e6)
+    } else if size < 999.95e-3 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.2} s")
+    }
+}
+
 /// Writes a time for people.
 pub(crate) fn time_text(time: Duration) -> String {
     let seconds = time.as_secs_f64();
@@ -157,5 +177,25 @@ pub(crate) fn time_text(time: Duration) -> String {
         format!("{} min", (seconds / 6.0).round() / 10.0)
     } else {
         format!("{} h", (seconds / 360.0).round() / 10.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_written_in_the_unit_that_people_read() {
+        for (seconds, expected) in [
+            (0.0, "0 s"),
+            (18e-9, "18 ns"),
+            (999.6e-9, "1.0 µs"),
+            (72_787.697e-6, "72.8 ms"),
+            (0.99996, "1.00 s"),
+            (-0.0042, "-4.2 ms"),
+            (12.345, "12.35 s"),
+        ] {
+            assert_eq!(seconds_text(seconds), expected);
+        }
     }
 }

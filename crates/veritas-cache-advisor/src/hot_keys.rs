@@ -37,6 +37,8 @@ pub struct BigKey {
     pub key: u64,
     /// What it weighs, in bytes.
     pub weight: u32,
+    /// When it was stored, in milliseconds on the caches' monotonic clock.
+    pub stored_ms: u64,
 }
 
 /// The keys looked up most, in fixed space: 64 counters, about 4 KiB.
@@ -47,6 +49,7 @@ pub struct BigKey {
 pub(crate) struct HotKeys {
     counters: Vec<HotKey>,
     places: HashMap<u64, usize>,
+    /// Look-ups of all keys, counted or not.
     total: u64,
 }
 
@@ -72,6 +75,12 @@ impl HotKeys {
         }
     }
 
+    /// Notes look-ups of keys that are not sampled: they are no part of any count, and are
+    /// part of what the counts are a share of.
+    pub(crate) fn skipped(&mut self, look_ups: u64) {
+        self.total += look_ups;
+    }
+
     /// Returns the keys, the most certain first.
     pub(crate) fn ranked(&self) -> Vec<HotKey> {
         let mut ranked = self.counters.clone();
@@ -79,7 +88,7 @@ impl HotKeys {
         ranked
     }
 
-    /// Returns how many look-ups were counted, faded as the counts are.
+    /// Returns how many look-ups of all keys there were, faded as the counts are.
     pub(crate) const fn total(&self) -> u64 {
         self.total
     }
@@ -103,11 +112,11 @@ pub(crate) struct BigKeys {
 
 impl BigKeys {
     /// Notes what a key weighs now.
-    pub(crate) fn stored(&mut self, key: u64, weight: u32) {
+    pub(crate) fn stored(&mut self, key: u64, weight: u32, stored_ms: u64) {
         self.removed(key);
         let place = self.heaviest.partition_point(|known| known.weight >= weight);
         if place < REMEMBERED {
-            self.heaviest.insert(place, BigKey { key, weight });
+            self.heaviest.insert(place, BigKey { key, weight, stored_ms });
             self.heaviest.truncate(REMEMBERED);
         }
     }
@@ -115,6 +124,11 @@ impl BigKeys {
     /// Forgets a key that was deleted.
     pub(crate) fn removed(&mut self, key: u64) {
         self.heaviest.retain(|known| known.key != key);
+    }
+
+    /// Forgets what was stored before a time: it has outlived its time to live.
+    pub(crate) fn expire(&mut self, before_ms: u64) {
+        self.heaviest.retain(|known| known.stored_ms >= before_ms);
     }
 
     /// Returns the keys, the heaviest first.
@@ -145,6 +159,15 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_one_of_all_look_ups_and_not_of_the_sampled_ones() {
+        let mut hot = HotKeys::default();
+        (0..600).for_each(|_| hot.count(1));
+        (0..400).for_each(|_| hot.count(2));
+        hot.skipped(9_000);
+        assert_eq!((hot.ranked()[0].at_least(), hot.total()), (600, 10_000));
+    }
+
+    #[test]
     fn what_is_no_longer_looked_up_fades() {
         let mut hot = HotKeys::default();
         (0..1_000).for_each(|_| hot.count(1));
@@ -159,13 +182,15 @@ mod tests {
     #[test]
     fn the_heaviest_are_remembered_at_their_last_weight() {
         let mut big = BigKeys::default();
-        (0..100).for_each(|key| big.stored(key, u32::try_from(key).unwrap() * 10));
-        big.stored(99, 1);
+        (0..100).for_each(|key| big.stored(key, u32::try_from(key).unwrap() * 10, key));
+        big.stored(99, 1, 100);
         big.removed(98);
         let ranked = big.ranked();
-        assert_eq!(ranked[0], BigKey { key: 97, weight: 970 });
+        assert_eq!(ranked[0], BigKey { key: 97, weight: 970, stored_ms: 97 });
         assert!(ranked.len() <= REMEMBERED);
         assert!(ranked.windows(2).all(|pair| pair[0].weight >= pair[1].weight));
+        big.expire(97);
+        assert_eq!(big.ranked().len(), 2, "what has outlived its time is heavy no more");
     }
 
     proptest! {

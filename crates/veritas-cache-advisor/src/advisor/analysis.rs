@@ -11,7 +11,7 @@ use crate::{
     findings::{View, candidate, keys, loss, size, time_to_live},
     proposals::{
         self,
-        budget::{Budget, Donor, Funding},
+        budget::{Budget, Donor, Funding, is_limited},
     },
     recording::provable_life,
     report::{BigKeyReading, CapacityAdvice, HotKeyReading, TimeToLiveAdvice},
@@ -54,9 +54,13 @@ impl CacheAdvisor {
             known.iter().filter_map(|known| donor(known, &self.shared.options)).collect();
         let all_loading: f64 =
             known.iter().map(|known| known.loads.sum / known.observed_for.as_secs_f64().max(1e-9)).sum();
+        // Who evicts while it is worth something wants for bytes.
+        let wants: Vec<bool> =
+            known.iter().map(|known| known.counted.evictions > 0 && !known.reading.tuning.bypass).collect();
         let mut advice = Advice::default();
         let mut advised = Vec::with_capacity(known.len());
-        for known in &known {
+        for (index, known) in known.iter().enumerate() {
+            let others_want = wants.iter().enumerate().any(|(other, wants)| *wants && other != index);
             let tracked = &mut state.tracked[known.place];
             let hot = tracked.hot.ranked();
             let net = own.and_then(|own| net(known, own));
@@ -75,7 +79,9 @@ impl CacheAdvisor {
                 sampled: known.sampled,
                 all_loading,
                 provable_life: known.provable_life,
-                obtainable: budget.obtainable(known.reading, &donors),
+                obtainable: budget.obtainable(known.reading, readings),
+                is_limited: is_limited(budget.total, known.reading),
+                is_contended: budget.is_spent() && others_want,
                 now,
             };
             let (said, wanted) = self.look(&view, own, budget, &donors, &mut advice.findings);
@@ -178,7 +184,8 @@ impl CacheAdvisor {
             said.funding = budget.fund(view.reading, advice.to, advice.seconds_saved, donors);
             if said.funding.is_none() {
                 said.reasons.push(
-                    "no other namespace can give the bytes without losing more than half of it".to_owned(),
+                    "no other namespace is known to lose less than half of what its bytes would save here"
+                        .to_owned(),
                 );
             }
         }
@@ -195,6 +202,10 @@ impl CacheAdvisor {
         });
         wanted.push((KnobName::Ttl, ttl));
         let stale = time_to_live::stale(view, options).filter(|_| !is_at_a_loss);
+        if dormant.is_none() && view.reading.tuning.bypass && view.is_enough(options) {
+            said.reasons
+                .push("it only watches: caching it is not known to save more than it costs".to_owned());
+        }
         wanted.push((KnobName::Stale, stale.map(|stale| Wish { knob: Knob::Stale(stale), finding: None })));
         (said, wanted)
     }
@@ -241,14 +252,14 @@ fn net(known: &Known<'_>, own: OwnCosts) -> Option<Net> {
     Net::of(known.counted.hits, known.counted.misses, &known.loads, OwnCosts { hit, ..own })
 }
 
-/// Returns a namespace as a giver of bytes; `None` while little is known of it, or when
-/// nobody timed what a miss of it costs: what it would lose is not known then.
+/// Returns a namespace as a giver of bytes; `None` while little is known of it (a cache that
+/// still fills seems to need nothing), or when nobody timed what a miss of it costs: what it would lose is not known then.
 #[expect(clippy::cast_precision_loss, reason = "counts of look-ups stay below 2^53")]
 fn donor<'a>(known: &'a Known<'a>, options: &AdvisorOptions) -> Option<Donor<'a>> {
     let look_ups = known.counted.total_requests();
     if known.curve.points.is_empty()
         || look_ups.min(known.curve.look_ups) < options.fewest_look_ups
-        || known.observed_for < options.shortest_observation
+        || known.observed_for < options.shortest_observation.max(options.window / 2)
     {
         return None;
     }

@@ -42,6 +42,8 @@ pub struct AdvisorOptions {
     pub most_stale: f64,
     /// The share of the look-ups from which on a key is hot (0.10).
     pub hot_share: f64,
+    /// Look-ups of a key per second below which it is not called hot, whatever its share (100).
+    pub hot_per_second: f64,
     /// The share of the capacity from which on a value is big (0.05).
     pub big_share: f64,
     /// The size below which no value is called big (64 KiB).
@@ -68,6 +70,7 @@ impl Default for AdvisorOptions {
             least_saving: 1e-4,
             most_stale: 0.01,
             hot_share: 0.10,
+            hot_per_second: 100.0,
             big_share: 0.05,
             big_bytes: Bytes::new(64 * 1024),
             proof: ProofOptions::default(),

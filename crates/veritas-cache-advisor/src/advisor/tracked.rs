@@ -88,7 +88,7 @@ impl Tracked {
                 self.hot.count(access.key);
                 self.fed_look_ups += 1;
             }
-            AccessKind::Store { weight, .. } => self.big.stored(access.key, weight),
+            AccessKind::Store { weight, .. } => self.big.stored(access.key, weight, access.at_ms),
             AccessKind::Delete => self.big.removed(access.key),
         }
         self.curve.feed(access);
@@ -97,12 +97,16 @@ impl Tracked {
     }
 
     /// Ends the feeding of a turn: what was not sampled is told from the exact counts.
-    pub(crate) fn fed(&mut self, reading: &NamespaceReading) {
+    pub(crate) fn fed(&mut self, reading: &NamespaceReading, now_ms: u64) {
         let look_ups = reading.statistics.total_requests();
         let came = look_ups.saturating_sub(self.look_ups_before);
         let skipped = came.saturating_sub(self.fed_look_ups);
         self.curve.skipped(skipped);
         self.ttl.skipped(skipped);
+        self.hot.skipped(skipped);
+        let life = reading.tuning.ttl.saturating_add(reading.tuning.stale);
+        let life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+        self.big.expire(now_ms.saturating_sub(life_ms));
         self.look_ups_before = look_ups;
         self.fed_look_ups = 0;
     }

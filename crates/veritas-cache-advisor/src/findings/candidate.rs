@@ -3,7 +3,7 @@
 
 use veritas_model::{Cause, Finding, FindingKind, Observation, Provenance, Subject, Timestamp, Unit};
 
-use super::{View, size_text};
+use super::{View, seconds_text, size_text};
 use crate::{AdvisorOptions, net::OwnCosts};
 
 /// The share of the loading that a cache must save, after its own costs, to be worth it.
@@ -37,9 +37,7 @@ pub(crate) fn dormant(view: &View<'_>, own: OwnCosts, options: &AdvisorOptions) 
     if !view.reading.tuning.bypass || !view.is_enough(options) {
         return None;
     }
-    let point =
-        view.curve.points.iter().min_by_key(|point| point.capacity.get().abs_diff(view.capacity.get()))?;
-    let miss_ratio = view.curve.miss_ratio_at(view.capacity)? + point.error_bound;
+    let miss_ratio = view.curve.miss_ratio_at(view.capacity)? + view.curve.error_bound_at(view.capacity)?;
     let candidate = Candidate::of((1.0 - miss_ratio).max(0.0), view.loads.mean()?, own)?;
     (candidate.net * view.look_ups_per_second() >= options.least_saving).then_some(candidate)
 }
@@ -48,11 +46,12 @@ pub(crate) fn dormant(view: &View<'_>, own: OwnCosts, options: &AdvisorOptions) 
 pub(crate) fn finding(view: &View<'_>, candidate: &Candidate) -> Finding {
     let saved = candidate.net * view.look_ups_per_second();
     let recommendation = format!(
-        "Start caching {}: with {} {:.1} % of its look-ups would hit, which saves {saved:.4} s each second \
+        "Start caching {}: with {} {:.1} % of its look-ups would hit, which saves {} of loading each second \
          (simulated; what is stored must be the same whoever asks)",
         view.reading.name,
         size_text(view.capacity),
         candidate.hit_ratio * 100.0,
+        seconds_text(saved),
     );
     let more = vec![
         view.simulated("advised_hit_ratio", candidate.hit_ratio, Unit::Ratio),
@@ -97,10 +96,10 @@ fn function(found: &Finding, own: OwnCosts, now: Timestamp) -> Option<Finding> {
             seconds_per_call: candidate.load,
         },
         recommendation: format!(
-            "Cache {name}: {:.1} % of its calls would be answered by a cache, and each call would take {:.3} µs less in \
+            "Cache {name}: {:.1} % of its calls would be answered by a cache, and each call would take {} less in \
              the mean, what the cache itself costs taken off (simulated; it must be pure)",
             candidate.hit_ratio * 100.0,
-            candidate.net * 1e6,
+            seconds_text(candidate.net),
         ),
         impact: found.impact,
         evidence: vec![

@@ -2,7 +2,7 @@
 
 use veritas_model::{Cause, Finding, FindingKind, Impact, Unit};
 
-use super::View;
+use super::{View, seconds_text};
 use crate::{AdvisorOptions, Net};
 
 /// Sets to one look-up from which on nobody seems to read what is stored.
@@ -21,13 +21,13 @@ pub(crate) fn net_loss(view: &View<'_>, options: &AdvisorOptions) -> Option<Net>
 pub(crate) fn finding(view: &View<'_>, net: &Net) -> Finding {
     let lost = -net.net * view.look_ups_per_second();
     let recommendation = format!(
-        "Stop caching {}: each look-up costs {:.3} µs in the cache and saves {:.3} µs of loading ({:.1} % hit, \
-         a load takes {:.3} µs)",
+        "Stop caching {}: each look-up costs {} in the cache (estimated) and saves {} of loading ({:.1} % \
+         hit, a load takes {})",
         view.reading.name,
-        net.spent * 1e6,
-        net.saved * 1e6,
+        seconds_text(net.spent),
+        seconds_text(net.saved),
         net.hit_ratio * 100.0,
-        net.load * 1e6,
+        seconds_text(net.load),
     );
     let more = vec![
         view.estimated("spent_seconds_per_look_up", net.spent, Unit::Seconds),

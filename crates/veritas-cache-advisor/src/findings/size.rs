@@ -1,8 +1,8 @@
 //! Too small and too large: what another capacity would bring.
 
-use veritas_model::{Bytes, Cause, Finding, FindingKind, Unit};
+use veritas_model::{Bytes, Cause, Finding, FindingKind, Impact, Unit};
 
-use super::{View, size_text};
+use super::{View, seconds_text, size_text};
 use crate::{AdvisorOptions, CapacityAdvice};
 
 /// A capacity is enough when it misses at most this much more than the best one: a point.
@@ -16,15 +16,23 @@ const SMALLEST_STEP: f64 = 1.25;
 ///
 /// More, when the smallest capacity within a point of the best obtainable one takes away a
 /// worthwhile share of the misses, the error bounds held against it. Less, when half or
-/// less would miss at most half a point more. Neither, when the simulation of today is not
+/// less would miss at most half a point more, seen for half of [`AdvisorOptions::window`]
+/// (a cache that still fills seems to need little), and somebody cares: it was given a capacity of
+/// its own, or others evict and no bytes are free. Neither, when the simulation of today is not
 /// like the live cache: then something acts on it that is not simulated.
 pub(crate) fn advise(
     view: &View<'_>,
     options: &AdvisorOptions,
     reasons: &mut Vec<String>,
 ) -> Option<CapacityAdvice> {
-    if !view.is_enough(options) || view.reading.tuning.bypass || view.curve.look_ups < options.fewest_look_ups
-    {
+    if !view.is_enough(options) || view.reading.tuning.bypass {
+        return None;
+    }
+    if view.curve.look_ups < options.fewest_look_ups {
+        reasons.push(format!(
+            "other sizes were simulated for {} look-ups, {} are needed",
+            view.curve.look_ups, options.fewest_look_ups
+        ));
         return None;
     }
     let now = here(view)?;
@@ -37,7 +45,29 @@ pub(crate) fn advise(
         ));
         return None;
     }
-    more(view, &now, options).or_else(|| less(view, &now))
+    if let Some(advice) = more(view, &now, options) {
+        return Some(advice);
+    }
+    let advice = less(view, &now, options);
+    let reason = match &advice {
+        Some(_) if view.is_limited || view.is_contended => return advice,
+        Some(advice) => format!(
+            "{} would do as well as the {} that it may take, but no other namespace wants for bytes",
+            size_text(advice.to),
+            size_text(advice.from),
+        ),
+        None if view.counted.evictions == 0 => {
+            format!("nothing was evicted, so that more than {} would bring nothing", size_text(now.capacity))
+        }
+        None => format!(
+            "no other size up to {} is known to take away {:.0} % of the misses and {} of loading each second",
+            size_text(view.obtainable.max(now.capacity)),
+            options.worthwhile * 100.0,
+            seconds_text(options.least_saving),
+        ),
+    };
+    reasons.push(reason);
+    None
 }
 
 struct Point {
@@ -47,10 +77,12 @@ struct Point {
 }
 
 fn here(view: &View<'_>) -> Option<Point> {
-    let miss_ratio = view.curve.miss_ratio_at(view.capacity)?;
-    let nearest =
-        view.curve.points.iter().min_by_key(|point| point.capacity.get().abs_diff(view.capacity.get()))?;
-    Some(Point { capacity: view.capacity, miss_ratio, error_bound: nearest.error_bound })
+    let (curve, capacity) = (view.curve, view.capacity);
+    Some(Point {
+        capacity,
+        miss_ratio: curve.miss_ratio_at(capacity)?,
+        error_bound: curve.error_bound_at(capacity)?,
+    })
 }
 
 fn points(view: &View<'_>, fits: impl Fn(f64) -> bool) -> Vec<Point> {
@@ -98,7 +130,10 @@ fn more(view: &View<'_>, now: &Point, options: &AdvisorOptions) -> Option<Capaci
         .then_some(advice)
 }
 
-fn less(view: &View<'_>, now: &Point) -> Option<CapacityAdvice> {
+fn less(view: &View<'_>, now: &Point, options: &AdvisorOptions) -> Option<CapacityAdvice> {
+    if view.observed_for < options.window / 2 {
+        return None;
+    }
     let smaller = points(view, |times| times <= 0.5);
     let enough = smaller.iter().find(|point| {
         point.miss_ratio + now.error_bound.hypot(point.error_bound) <= now.miss_ratio + HALF_A_POINT
@@ -116,10 +151,10 @@ pub(crate) fn finding(view: &View<'_>, advice: &CapacityAdvice) -> Finding {
     let recommendation = if advice.is_raise() {
         format!(
             "Let {name} hold {to} instead of {from}: {:.1} % of its look-ups would hit instead of {:.1} %, \
-             which saves {:.4} s of loading each second (simulated)",
+             which saves {} of loading each second (simulated)",
             then * 100.0,
             now * 100.0,
-            advice.seconds_saved,
+            seconds_text(advice.seconds_saved),
         )
     } else {
         format!(
@@ -153,5 +188,7 @@ pub(crate) fn finding(view: &View<'_>, advice: &CapacityAdvice) -> Finding {
         advised_capacity: advice.to.get(),
         advised_hit_ratio: then,
     };
-    view.finding(kind, None, cause, recommendation, view.impact(advice.seconds_saved), more)
+    // Bytes that are not needed cost nobody time.
+    let impact = if advice.is_raise() { view.impact(advice.seconds_saved) } else { Impact::Low };
+    view.finding(kind, None, cause, recommendation, impact, more)
 }

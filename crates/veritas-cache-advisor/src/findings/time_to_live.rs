@@ -37,20 +37,31 @@ pub(crate) fn advise(
     }
     let now = at(view.ttl_curve, view.reading.tuning.ttl)?;
     let Some(stale_now) = now.staleness else {
-        if is_due_to_time(view) {
-            reasons.push(
-                "whether values change is not known (no digests): no longer life is advised".to_owned(),
-            );
-        }
+        reasons.push(if is_due_to_time(view) {
+            "whether values change is not known (no digests): no longer life is advised".to_owned()
+        } else {
+            hardly_due_to_time(view)
+        });
         return None;
     };
     if stale_now > CLEARLY * options.most_stale {
         return shorter(view, &now, options);
     }
     if !is_due_to_time(view) {
+        reasons.push(hardly_due_to_time(view));
         return None;
     }
-    longer(view, &now, stale_now, options)
+    let advice = longer(view, &now, stale_now, options);
+    if advice.is_none() {
+        reasons.push(format!(
+            "no longer life up to {} (what was recorded can prove no more) is known to take away {:.0} % of the misses \
+             with at most {:.1} % more old answers",
+            time_text(view.provable_life),
+            options.worthwhile * 100.0,
+            options.most_stale * 100.0,
+        ));
+    }
+    advice
 }
 
 /// Says how long a namespace whose loads refresh should serve past its time.
@@ -92,6 +103,13 @@ fn of(curve: &TtlCurve, point: &TtlPoint) -> Point {
 fn is_due_to_time(view: &View<'_>) -> bool {
     view.counted.expirations as f64 >= DUE_TO_TIME * view.counted.misses as f64
         && view.counted.expirations > 0
+}
+
+fn hardly_due_to_time(view: &View<'_>) -> String {
+    format!(
+        "{} entries died of age, and {} look-ups missed: a longer life would change little",
+        view.counted.expirations, view.counted.misses,
+    )
 }
 
 fn advice(now: &Point, then: &Point) -> TimeToLiveAdvice {

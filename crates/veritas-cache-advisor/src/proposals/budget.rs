@@ -29,6 +29,20 @@ pub(crate) struct Donor<'a> {
     pub(crate) loading: f64,
 }
 
+impl Donor<'_> {
+    /// Returns how much more of its look-ups miss with `left` instead of what it `has`, at
+    /// the worst that the error bounds allow; `None` where nothing is known of that.
+    fn loses(&self, has: Bytes, left: Bytes) -> Option<f64> {
+        // Below what was simulated nothing is known.
+        if left < self.curve.points.first()?.capacity {
+            return None;
+        }
+        let more = self.curve.miss_ratio_at(left)? - self.curve.miss_ratio_at(has)?;
+        let bound = self.curve.error_bound_at(left)?.hypot(self.curve.error_bound_at(has)?);
+        Some((more + bound).max(0.0))
+    }
+}
+
 /// The bytes of all namespaces together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
@@ -74,12 +88,8 @@ impl Budget {
         let gifts = donors.iter().filter(|donor| donor.reading.name != reading.name).filter_map(|donor| {
             let has = committed(self.total, donor.reading);
             let left = Bytes::new(has.get().checked_sub(missing).filter(|left| *left >= LEAST)?);
-            let now = donor.curve.miss_ratio_at(has)?;
-            let then = donor.curve.miss_ratio_at(left)?;
-            let smallest = donor.curve.points.first()?;
-            // Below what was simulated nothing is known.
-            let loss = (then - now).max(0.0) * donor.loading;
-            (left >= smallest.capacity && loss <= WORTH_TAKING * gain).then(|| Funding {
+            let loss = donor.loses(has, left)? * donor.loading;
+            (loss <= WORTH_TAKING * gain).then(|| Funding {
                 donor: Some(turn(&donor.reading.name, &donor.reading.tuning, Knob::Capacity(left))),
                 loss,
             })
@@ -87,12 +97,18 @@ impl Budget {
         gifts.min_by(|one, other| one.loss.total_cmp(&other.loss))
     }
 
-    /// Returns the most that a namespace could be given.
-    pub(crate) fn obtainable(&self, reading: &NamespaceReading, donors: &[Donor<'_>]) -> Bytes {
-        let largest = donors
+    /// Returns whether next to nothing is free.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.free.get() < self.total.get() / 16
+    }
+
+    /// Returns the most that a namespace could be given, if the one of the others that has most
+    /// gave it; whether that should is another question.
+    pub(crate) fn obtainable(&self, reading: &NamespaceReading, all: &[NamespaceReading]) -> Bytes {
+        let largest = all
             .iter()
-            .filter(|donor| donor.reading.name != reading.name)
-            .map(|donor| committed(self.total, donor.reading).get().saturating_sub(LEAST))
+            .filter(|other| other.name != reading.name)
+            .map(|other| committed(self.total, other).get().saturating_sub(LEAST))
             .max();
         let has = committed(self.total, reading).get();
         Bytes::new((has + self.free.get()).saturating_add(largest.unwrap_or(0)).min(self.total.get()))
@@ -100,7 +116,7 @@ impl Budget {
 }
 
 /// Returns whether a namespace has a limit of its own.
-fn is_limited(total: Bytes, reading: &NamespaceReading) -> bool {
+pub(crate) fn is_limited(total: Bytes, reading: &NamespaceReading) -> bool {
     reading.tuning.capacity < total
 }
 

@@ -118,7 +118,8 @@ pub enum Unfit {
 /// Returns the longest life about which a recording of that length could prove something.
 pub(crate) fn provable_life(recording: &Recording, options: &ProofOptions) -> Duration {
     let (first, last) = recording.span_ms().unwrap_or_default();
-    let measured = Duration::from_millis(last.saturating_sub(first)).mul_f64(1.0 - options.warm_up.clamp(0.0, 1.0));
+    let measured =
+        Duration::from_millis(last.saturating_sub(first)).mul_f64(1.0 - options.warm_up.clamp(0.0, 1.0));
     measured / options.lives.max(1)
 }
 

@@ -52,8 +52,9 @@ fn little_was_observed_and_nothing_is_said() {
 #[test]
 fn a_hot_key_is_found_by_its_share() {
     let mut application = Application::new(8 * MIB, 13, options());
+    application.pause = Duration::from_millis(1);
     application.open("users", forever(), 1_000, 1.2);
-    application.run(Duration::from_mins(2));
+    application.run(Duration::from_mins(1));
     let found: Vec<_> =
         application.advice.findings.iter().filter(|finding| finding.kind == FindingKind::HotKey).collect();
     assert!(!found.is_empty() && found.len() <= 3, "{found:?}");
@@ -62,6 +63,54 @@ fn a_hot_key_is_found_by_its_share() {
     assert!((share - hottest).abs() < 0.02, "{share} instead of {hottest}");
     // Nobody asked what the key says.
     assert_eq!(application.advisor.readings()[0].hot_keys[0].key, None);
+}
+
+#[test]
+fn a_key_that_is_looked_up_a_few_times_a_second_is_not_hot_whatever_its_share() {
+    let mut application = Application::new(8 * MIB, 13, options());
+    application.pause = Duration::from_millis(60);
+    application.open("users", forever(), 1_000, 1.2);
+    application.run(Duration::from_mins(4));
+    assert_eq!(kinds(&application), []);
+    let reading = &application.advisor.readings()[0];
+    assert!(reading.look_ups > 2_000 && reading.hot_keys[0].share > 0.1, "{:?}", reading.hot_keys);
+}
+
+#[test]
+fn bytes_that_nobody_wants_are_not_held_against_a_cache_and_it_is_said_why_nothing_is_advised() {
+    let mut application = Application::new(64 * MIB, 19, options());
+    // It may take all there is, as by default, and takes 100 KB.
+    application.open("users", forever(), 100, 0.6);
+    application.pause = Duration::from_millis(20);
+    application.run(Duration::from_mins(7));
+    assert_eq!(kinds(&application), []);
+    let reading = &application.advisor.readings()[0];
+    assert_eq!((reading.capacity_advice, reading.ttl_advice), (None, None));
+    assert!(reading.reasons[0].contains("no other namespace wants for bytes"), "{:?}", reading.reasons);
+    assert!(reading.reasons[1].contains("a longer life would change little"), "{:?}", reading.reasons);
+}
+
+#[test]
+fn bytes_are_not_taken_from_whom_nobody_knows_what_it_would_lose() {
+    let mut application = Application::new(4 * MIB, 20, options());
+    let sized = |mib| NamespaceOptions { capacity: Some(Bytes::new(mib * MIB)), ..forever() };
+    application.open("wants", sized(1), 6_000, 0.8);
+    // Looked up and stored by hand: what a miss costs, nobody timed.
+    let aside = application.caches.namespace_with::<u64>("aside", sized(3));
+    for second in 0..360_u64 {
+        application.run(Duration::from_secs(1));
+        for number in 0..60 {
+            let key = (second * 61 + number * number) % 5_000;
+            if aside.get(&key).is_none() {
+                aside.set(&key, key);
+            }
+        }
+    }
+    assert!(kinds(&application).contains(&FindingKind::CacheTooSmall));
+    assert_eq!(application.advice.proposals, []);
+    let readings = application.advisor.readings();
+    let wants = readings.iter().find(|reading| reading.name == "wants").unwrap();
+    assert!(wants.reasons[0].contains("no other namespace is known to lose less"), "{:?}", wants.reasons);
 }
 
 #[test]

@@ -107,6 +107,14 @@ fn a_cache_that_is_too_small_is_found_proven_and_gains_what_was_predicted() {
     let again = application.actuator.measure(&proposal).unwrap();
     assert_eq!(again, *proven.gain(), "a proof can be repeated");
 
+    // Someone turns the knob by hand: the inverse of the plan would not bring that back.
+    let by_hand = Knob::Capacity(veritas_model::Bytes::new(600 * KIB));
+    application.caches.tune("users", &by_hand).unwrap();
+    let refused = application.actuator.apply(&proven);
+    assert!(matches!(refused, Err(ActuatorError::Guard { .. })), "{refused:?}");
+    assert_eq!(application.caches.tuning("users").unwrap().knob(KnobName::Capacity), by_hand);
+    application.caches.tune("users", &Knob::AsConfigured(KnobName::Capacity)).unwrap();
+
     let live = applied(&mut application, &proven);
     check_prediction(proven.gain(), live);
 

@@ -3,9 +3,10 @@
 mod advisor;
 mod application;
 mod calibration;
+mod curve;
 mod findings;
 mod loop_;
 mod replay;
-mod trace;
-mod curve;
 mod time_to_live;
+mod trace;
+mod turning;
