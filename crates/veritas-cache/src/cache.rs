@@ -137,6 +137,12 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         {
             return self.look_up(&ShortRef::of(short, &self.store.hasher));
         }
+        self.get_encoded(key)
+    }
+
+    /// Looks up a key that is encoded in memory. Apart, so that short keys need not carry that along.
+    #[inline(never)]
+    fn get_encoded<K: KeyPart + ?Sized>(&self, key: &K) -> Option<V> {
         // Encoded where it stays: moving what was just written would wait for it.
         let mut encoded = KeyEncoder::new();
         self.encode_into(key, &mut encoded);
@@ -192,7 +198,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         self.tap(&key, now, || AccessKind::Delete);
         let Some((_, removed)) = removed else { return false };
         self.store.count_gone(&removed, now, Some(Event::Delete));
-        !self.store.life(&removed, now).is_dead()
+        removed.value.is_some() && !self.store.life(&removed, now).is_dead()
     }
 
     /// Removes many keys; returns how many were there.
@@ -292,7 +298,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     fn tap(&self, key: &impl Sought, now: Now, kind: impl FnOnce() -> AccessKind) {
         let threshold = self.namespace().tapped.load(Ordering::Relaxed);
         if threshold != 0 {
-            let hash = key.spelled(|key| self.sampling_hash(key));
+            let hash = key.sampling_hash(self.prefix.len());
             if hash <= threshold {
                 self.show(hash, now, kind());
             }

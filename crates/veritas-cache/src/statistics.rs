@@ -173,7 +173,7 @@ fn times(time: Duration, factor: u64, divisor: u64) -> Duration {
 /// stripe and pay for it. Counters only ever grow; a reset remembers what they were.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    stripes: Box<[OnceLock<Box<Stripe>>]>,
+    stripes: Box<[OnceLock<Box<Stripe>>; SLOTS + 1]>,
     loads: Mutex<Moments>,
     zero: Mutex<Zero>,
 }
@@ -193,7 +193,7 @@ struct Zero {
 impl Counters {
     pub(crate) fn new() -> Self {
         Self {
-            stripes: (0..=SLOTS).map(|_| OnceLock::new()).collect(),
+            stripes: Box::new([const { OnceLock::new() }; SLOTS + 1]),
             loads: Mutex::default(),
             zero: Mutex::default(),
         }

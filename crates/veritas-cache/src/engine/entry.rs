@@ -30,9 +30,9 @@ pub(crate) struct Entry<V> {
     /// `None`: it is known that there is nothing under the key.
     pub(crate) value: Option<V>,
     pub(crate) tags: EntryTags,
-    /// Nanoseconds of the clock's monotonic time.
-    deadline: u64,
-    /// How long before the deadline it stops being fresh.
+    /// From when on it is no longer fresh, in nanoseconds of the clock's monotonic time.
+    fresh_until: u64,
+    /// How long it may be served after that.
     stale_ms: u32,
     cost_us: u32,
     generation: u32,
@@ -64,12 +64,10 @@ impl<V> Entry<V> {
     /// Makes an entry of what is stored at `now`.
     pub(crate) fn new(value: Option<V>, keep: Keep, now: Now, weight: u32) -> Self {
         let stale_ms = u32::try_from(keep.stale.as_millis()).unwrap_or(u32::MAX);
-        let stale = u64::from(stale_ms) * NANOS_PER_MS;
-        let deadline = now.0.saturating_add(nanos(keep.ttl)).saturating_add(stale);
         Self {
             value,
             tags: keep.tags,
-            deadline,
+            fresh_until: now.0.saturating_add(nanos(keep.ttl)),
             stale_ms,
             cost_us: u32::try_from(keep.cost.as_micros()).unwrap_or(u32::MAX),
             generation: keep.generation,
@@ -84,20 +82,23 @@ impl<V> Entry<V> {
             Life::Flushed
         } else if !tags.is_alive(&self.tags) {
             Life::Untagged
-        } else if now.0 < self.fresh_until() {
+        } else if now.0 < self.fresh_until || self.fresh_until == NEVER {
             Life::Fresh
-        } else if now.0 < self.deadline {
+        } else if now.0 < self.deadline() {
             Life::Stale
-        } else if self.deadline == NEVER {
-            Life::Fresh
         } else {
             Life::Expired
         }
     }
 
+    /// Returns from when on it is dead.
+    fn deadline(&self) -> u64 {
+        self.fresh_until.saturating_add(u64::from(self.stale_ms) * NANOS_PER_MS)
+    }
+
     /// Returns how long it is held yet, or `None` for ever.
     pub(crate) fn expires_in(&self, now: Now) -> Option<Duration> {
-        (self.deadline != NEVER).then(|| Duration::from_nanos(self.deadline.saturating_sub(now.0)))
+        (self.deadline() != NEVER).then(|| Duration::from_nanos(self.deadline().saturating_sub(now.0)))
     }
 
     pub(crate) fn weight(&self) -> u64 {
@@ -113,7 +114,7 @@ impl<V> Entry<V> {
     /// Returns from when on it is no longer fresh, in nanoseconds of the clock.
     #[inline]
     pub(crate) fn fresh_until(&self) -> u64 {
-        self.deadline.saturating_sub(u64::from(self.stale_ms) * NANOS_PER_MS)
+        self.fresh_until
     }
 }
 

@@ -6,7 +6,7 @@ use quick_cache::{DefaultHashBuilder, Equivalent};
 
 use crate::{
     flights::Key,
-    key::{KeyEncoder, Short},
+    key::{KeyEncoder, Short, sampling_hash},
 };
 
 /// Keys up to this length lie in the table itself: a UUID as text, or some four small arguments.
@@ -23,7 +23,9 @@ pub(crate) struct KeyHasher {
 impl Default for KeyHasher {
     fn default() -> Self {
         let of_long_keys = DefaultHashBuilder::default();
-        let seeds = [0_u64, 1, 2, 3].map(|seed| of_long_keys.hash_one(seed));
+        let mut seeds = [0_u64, 1, 2, 3].map(|seed| of_long_keys.hash_one(seed));
+        // Nothing is lost by multiplying with it.
+        seeds[3] |= 1;
         Self { seeds, of_long_keys }
     }
 }
@@ -64,7 +66,7 @@ impl KeyHasher {
 
     #[inline]
     fn hash_words(&self, [low, high]: [u64; 2]) -> u64 {
-        folded(folded(low ^ self.seeds[0], high ^ self.seeds[1]) ^ self.seeds[2], self.seeds[3] | 1)
+        folded(folded(low ^ self.seeds[0], high ^ self.seeds[1]) ^ self.seeds[2], self.seeds[3])
     }
 
     fn hash_long(&self, encoded: &[u8]) -> u64 {
@@ -144,6 +146,9 @@ impl<'a> KeyRef<'a> {
 pub(crate) trait Sought: Hash + Equivalent<TableKey> {
     fn hash(&self) -> u64;
 
+    /// Returns the hash of the bytes behind a prefix that is the same in every process.
+    fn sampling_hash(&self, prefix: usize) -> u64;
+
     /// Calls `use_it` with the key's bytes.
     fn spelled<T>(&self, use_it: impl FnOnce(&KeyRef<'_>) -> T) -> T;
 }
@@ -152,6 +157,11 @@ impl Sought for KeyRef<'_> {
     #[inline]
     fn hash(&self) -> u64 {
         self.hash
+    }
+
+    #[inline]
+    fn sampling_hash(&self, prefix: usize) -> u64 {
+        sampling_hash(&self.bytes[prefix..])
     }
 
     #[inline]
@@ -181,11 +191,14 @@ impl Sought for ShortRef {
     }
 
     #[inline]
+    fn sampling_hash(&self, prefix: usize) -> u64 {
+        sampling_hash(&self.key.bytes()[prefix..self.key.len()])
+    }
+
     fn spelled<T>(&self, use_it: impl FnOnce(&KeyRef<'_>) -> T) -> T {
         let mut padded = [0; INLINE];
-        for (place, word) in padded.chunks_exact_mut(8).zip(self.key.words()) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
+        let bytes = self.key.bytes();
+        padded[..bytes.len()].copy_from_slice(&bytes);
         use_it(&KeyRef { hash: self.hash, bytes: &padded[..self.key.len()], padded: Some(&padded) })
     }
 }

@@ -29,6 +29,16 @@ impl Short {
         self.words
     }
 
+    /// Returns the bytes with zeros behind them.
+    #[inline]
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(self.words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
     #[inline]
     pub(crate) const fn len(self) -> usize {
         self.len
@@ -48,7 +58,7 @@ mod tests {
         // Behind something else, so that it is encoded without being short.
         encoder.push(&[9; 60]);
         part.encode(&mut encoder);
-        let bytes = short.words().map(u64::to_le_bytes).concat();
+        let bytes = short.bytes();
         let (text, zeros) = bytes.split_at(short.len());
         assert_eq!(text, &encoder.as_bytes()[60..]);
         assert!(zeros.iter().all(|byte| *byte == 0));
