@@ -16,6 +16,8 @@ pub(crate) struct Namespace {
     pub(crate) grants: Grants,
     pub(crate) tags: Tags,
     pub(crate) settings: Settings,
+    /// How many tables it has: one for each type of values.
+    pub(crate) tables: AtomicU64,
     /// Raised by a flush: entries of a past generation are dead.
     generation: AtomicU32,
     /// The tap keeps accesses whose sampling hash is at most this; 0 is none.
@@ -33,6 +35,7 @@ impl Namespace {
             grants: Grants::new(limit),
             tags: Tags::new(),
             settings,
+            tables: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             tapped: AtomicU64::new(tapped),
             timed: [AtomicU64::new(0), AtomicU64::new(0)],

@@ -113,6 +113,7 @@ impl Shared {
             let (namespace, budget) = (Arc::clone(&open.namespace), Arc::clone(&self.budget));
             let store = Arc::new(Store::<V>::new(namespace, self.hasher.clone(), budget));
             open.stores.push(Arc::clone(&store) as Arc<dyn Any>);
+            open.namespace.tables.fetch_add(1, Ordering::Relaxed);
             store
         })
     }
@@ -171,9 +172,10 @@ impl Shared {
     }
 
     /// Makes room for `need` in the shard of `hash` of a table that got less than it
-    /// asked for: out of namespaces that have more than their share, or, if `refused`
-    /// and its own namespace has its share, out of that one's other shards. Returns
-    /// whether there may be room now. What left for it goes to `garbage`.
+    /// asked for: out of namespaces that have more than their share; or, if its own
+    /// namespace has its share, out of tables of that one that have more than theirs, or,
+    /// if `refused`, out of its own other shards. Returns whether there may be room now.
+    /// What left for it goes to `garbage`.
     pub(crate) fn feed(
         &self,
         hungry: &dyn Any,
@@ -184,15 +186,19 @@ impl Shared {
     ) -> bool {
         let grants = &hungry.namespace().grants;
         let lacks = grants.entitled().min(grants.limit()).saturating_sub(grants.granted());
-        if lacks < need && !refused {
+        let tables = hungry.namespace().tables.load(Ordering::Relaxed);
+        if lacks < need && !refused && tables < 2 {
             return false;
         }
         // One at a time: whoever else is hungry will be so at its next turn.
         let Ok(_feeding) = self.feeding.try_lock() else { return false };
         let now = self.clock.now();
         if lacks < need {
+            if tables > 1 && self.feed_from_siblings(hungry, hash, need, tables, garbage) {
+                return true;
+            }
             // Its own shards hold what it may have: a heavy value goes before lighter ones.
-            return hungry.shrink(need, Some(hash), now, garbage) > 0;
+            return refused && hungry.shrink(need, Some(hash), now, garbage) > 0;
         }
         let stores: Vec<Arc<dyn Any>> =
             self.registry().by_name.values().flat_map(|open| &open.stores).cloned().collect();
@@ -200,7 +206,7 @@ impl Shared {
             let grants = &store.namespace().grants;
             grants.granted().saturating_sub(grants.entitled())
         };
-        let wanted = (need + need / 32 + 2).max(lacks / 8);
+        let wanted = enough_for(need).max(lacks / 8);
         let mut fed = 0;
         while fed < wanted {
             let richest = stores.iter().filter(|store| excess(store) > 0);
@@ -215,6 +221,36 @@ impl Shared {
         hungry.grow(hash, fed);
         fed > 0
     }
+
+    /// Makes room in a table for one type of values that has less than its part of what
+    /// the namespace was granted, out of the table of another type that has most.
+    fn feed_from_siblings(
+        &self,
+        hungry: &dyn Any,
+        hash: u64,
+        need: u64,
+        tables: u64,
+        garbage: &mut Garbage,
+    ) -> bool {
+        let namespace = hungry.namespace();
+        let part = namespace.grants.granted() / tables;
+        let lacks = part.saturating_sub(hungry.capacity());
+        if lacks < enough_for(need) {
+            return false;
+        }
+        let siblings = self.registry().by_name.get(&namespace.name).map(|open| open.stores.clone());
+        let richest = siblings.into_iter().flatten().max_by_key(|store| store.capacity());
+        let Some(richest) = richest else { return false };
+        let wanted = enough_for(need).max(lacks / 8).min(richest.capacity().saturating_sub(part));
+        let fed = richest.shrink(wanted, None, self.clock.now(), garbage);
+        hungry.grow(hash, fed);
+        fed > 0
+    }
+}
+
+/// Returns the room that an entry needs: a table admits what weighs 97 % of its capacity.
+const fn enough_for(need: u64) -> u64 {
+    need + need / 32 + 2
 }
 
 /// Keeps a change for a namespace that is not open.

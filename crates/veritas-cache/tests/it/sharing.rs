@@ -161,3 +161,20 @@ fn many_namespaces_share_a_small_capacity() {
     let poorest = caches.namespaces().iter().map(|reading| reading.memory.entries).min().unwrap();
     assert!(poorest >= 8, "{poorest}");
 }
+
+#[test]
+fn types_under_one_name_share_what_the_name_has() {
+    let (caches, _clock) = caches(4 * MIB);
+    let (early, late) = (caches.namespace::<Vec<u8>>("mixed"), caches.namespace::<Box<[u8]>>("mixed"));
+    for id in 0..10_000_u32 {
+        early.set(&id, vec![0; 1_000]);
+    }
+    assert!(late.set(&0, vec![0; 1_000].into()), "the first value finds room already");
+    for id in 0..10_000_u32 {
+        assert!(late.set(&id, vec![0; 1_000].into()));
+    }
+    let held = |found: &dyn Fn(&u32) -> bool| (0..10_000).filter(|id| found(id)).count();
+    let (early, late) = (held(&|id| early.get(id).is_some()), held(&|id| late.get(id).is_some()));
+    assert!(early > 1_000 && late > 1_000, "{early} {late}");
+    check(&caches, 4 * MIB);
+}
