@@ -160,6 +160,37 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         self.resolve_async(self.key_ref(&encoded), Wants::AnAnswer, loader).await
     }
 
+    /// Fetches as [`Self::fetch`] does, for a caller that may take no `None` for an answer.
+    pub(crate) fn fetch_needing<K, E>(
+        &self,
+        key: &K,
+        needs_value: bool,
+        loader: impl FnOnce() -> Result<Loaded<V>, E>,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        K: KeyPart + ?Sized,
+        E: Send + Sync + 'static,
+    {
+        let encoded = self.encode(key);
+        self.resolve(self.key_ref(&encoded), Wants::of(needs_value), loader)
+    }
+
+    /// Fetches as [`Self::fetch_needing`] does, without blocking.
+    pub(crate) async fn fetch_needing_async<K, E, F>(
+        &self,
+        key: &K,
+        needs_value: bool,
+        loader: impl FnOnce() -> F,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        K: KeyPart + ?Sized,
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<Loaded<V>, E>>,
+    {
+        let encoded = self.encode(key);
+        self.resolve_async(self.key_ref(&encoded), Wants::of(needs_value), loader).await
+    }
+
     /// Answers a look-up, and renews what it finds when that is due.
     fn resolve<E: Send + Sync + 'static>(
         &self,

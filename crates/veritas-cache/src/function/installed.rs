@@ -88,8 +88,8 @@ impl<V: Kept> Keep<V> for Installed {
         body: impl FnOnce() -> (Vec<String>, L),
     ) -> Result<Option<V>, Arc<E>> {
         match Self::place::<V>(call.function) {
-            Place::Known(cache) => keep::fetch(cache, call.key, body),
-            Place::Opened(cache) => keep::fetch(&cache, call.key, body),
+            Place::Known(cache) => keep::fetch(cache, call, body),
+            Place::Opened(cache) => keep::fetch(&cache, call, body),
             Place::Nowhere => {
                 call.function.count_uncached();
                 (body().1)().map_err(Arc::new)
@@ -103,8 +103,8 @@ impl<V: Kept> Keep<V> for Installed {
         body: impl FnOnce() -> (Vec<String>, F),
     ) -> Result<Option<V>, Arc<E>> {
         match Self::place::<V>(call.function) {
-            Place::Known(cache) => keep::fetch_async(cache, call.key, body).await,
-            Place::Opened(cache) => keep::fetch_async(&cache, call.key, body).await,
+            Place::Known(cache) => keep::fetch_async(cache, call, body).await,
+            Place::Opened(cache) => keep::fetch_async(&cache, call, body).await,
             Place::Nowhere => {
                 call.function.count_uncached();
                 body().1.await.map_err(Arc::new)
@@ -122,8 +122,8 @@ impl<V: Kept> Keep<V> for Installed {
         L: FnOnce() -> Result<Option<V>, E> + 'static,
     {
         match Self::place::<V>(call.function) {
-            Place::Known(cache) => keep::fetch_or_refresh(cache, call.key, body),
-            Place::Opened(cache) => keep::fetch_or_refresh(&cache, call.key, body),
+            Place::Known(cache) => keep::fetch_or_refresh(cache, call, body),
+            Place::Opened(cache) => keep::fetch_or_refresh(&cache, call, body),
             Place::Nowhere => self.fetch(call, body),
         }
     }
@@ -138,8 +138,8 @@ impl<V: Kept> Keep<V> for Installed {
         F: Future<Output = Result<Option<V>, E>> + Send + 'static,
     {
         match Self::place::<V>(call.function) {
-            Place::Known(cache) => keep::fetch_or_refresh_async(cache, call.key, body).await,
-            Place::Opened(cache) => keep::fetch_or_refresh_async(&cache, call.key, body).await,
+            Place::Known(cache) => keep::fetch_or_refresh_async(cache, call, body).await,
+            Place::Opened(cache) => keep::fetch_or_refresh_async(&cache, call, body).await,
             Place::Nowhere => self.fetch_async(call, body).await,
         }
     }

@@ -93,10 +93,10 @@ pub(super) fn open<V: Kept>(caches: &Caches, function: &Function) -> Cache<V> {
 #[inline]
 pub(super) fn fetch<V: Kept, E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
     cache: &Cache<V>,
-    key: &CallKey,
+    call: Call<'_>,
     body: impl FnOnce() -> (Vec<String>, L),
 ) -> Result<Option<V>, Arc<E>> {
-    cache.fetch(key, || {
+    cache.fetch_needing(call.key, call.needs_value, || {
         let (tags, body) = body();
         body().map(|value| loaded(&tags, value))
     })
@@ -109,10 +109,10 @@ pub(super) async fn fetch_async<
     F: Future<Output = Result<Option<V>, E>>,
 >(
     cache: &Cache<V>,
-    key: &CallKey,
+    call: Call<'_>,
     body: impl FnOnce() -> (Vec<String>, F),
 ) -> Result<Option<V>, Arc<E>> {
-    let fetching = cache.fetch_async(key, || {
+    let fetching = cache.fetch_needing_async(call.key, call.needs_value, || {
         let (tags, body) = body();
         async move { body.await.map(|value| loaded(&tags, value)) }
     });
@@ -122,10 +122,10 @@ pub(super) async fn fetch_async<
 /// Looks a call up in an opened namespace, and refreshes it in the background.
 pub(super) fn fetch_or_refresh<V: Kept, E: Send + Sync + 'static, L: FnOnce() -> Result<Option<V>, E>>(
     cache: &Cache<V>,
-    key: &CallKey,
+    call: Call<'_>,
     body: impl FnOnce() -> (Vec<String>, L) + Send + 'static,
 ) -> Result<Option<V>, Arc<E>> {
-    cache.fetch_or_refresh(key, || {
+    cache.fetch_needing_or_refresh(call.key, call.needs_value, || {
         let (tags, body) = body();
         body().map(|value| loaded(&tags, value))
     })
@@ -134,7 +134,7 @@ pub(super) fn fetch_or_refresh<V: Kept, E: Send + Sync + 'static, L: FnOnce() ->
 /// Looks a call up in an opened namespace, and refreshes it in the background, without blocking.
 pub(super) async fn fetch_or_refresh_async<V, E, F>(
     cache: &Cache<V>,
-    key: &CallKey,
+    call: Call<'_>,
     body: impl FnOnce() -> (Vec<String>, F) + Send + 'static,
 ) -> Result<Option<V>, Arc<E>>
 where
@@ -142,7 +142,7 @@ where
     E: Send + Sync + 'static,
     F: Future<Output = Result<Option<V>, E>> + Send + 'static,
 {
-    let fetching = cache.fetch_or_refresh_async(key, || {
+    let fetching = cache.fetch_needing_or_refresh_async(call.key, call.needs_value, || {
         let (tags, body) = body();
         async move { body.await.map(|value| loaded(&tags, value)) }
     });
@@ -161,7 +161,7 @@ impl<V: Kept> Keep<V> for Caches {
         call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, L),
     ) -> Result<Option<V>, Arc<E>> {
-        fetch(&open(self, call.function), call.key, body)
+        fetch(&open(self, call.function), call, body)
     }
 
     async fn fetch_async<E: Send + Sync + 'static, F: Future<Output = Result<Option<V>, E>>>(
@@ -169,7 +169,7 @@ impl<V: Kept> Keep<V> for Caches {
         call: Call<'_>,
         body: impl FnOnce() -> (Vec<String>, F),
     ) -> Result<Option<V>, Arc<E>> {
-        fetch_async(&open(self, call.function), call.key, body).await
+        fetch_async(&open(self, call.function), call, body).await
     }
 
     fn fetch_or_refresh<E, L>(
@@ -181,7 +181,7 @@ impl<V: Kept> Keep<V> for Caches {
         E: Send + Sync + 'static,
         L: FnOnce() -> Result<Option<V>, E> + 'static,
     {
-        fetch_or_refresh(&open(self, call.function), call.key, body)
+        fetch_or_refresh(&open(self, call.function), call, body)
     }
 
     async fn fetch_or_refresh_async<E, F>(
@@ -193,7 +193,7 @@ impl<V: Kept> Keep<V> for Caches {
         E: Send + Sync + 'static,
         F: Future<Output = Result<Option<V>, E>> + Send + 'static,
     {
-        fetch_or_refresh_async(&open(self, call.function), call.key, body).await
+        fetch_or_refresh_async(&open(self, call.function), call, body).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The cache as an application uses it, on a virtual clock.
 
 mod allocator;
+mod function;
 mod hit_ratios;
 mod interleavings;
 mod limits;

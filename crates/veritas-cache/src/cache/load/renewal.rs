@@ -58,6 +58,35 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         self.refreshed(key, Wants::AnAnswer, loader)
     }
 
+    /// Fetches as [`Self::fetch_or_refresh`] does, for a caller that may take no `None` for an answer.
+    pub(crate) fn fetch_needing_or_refresh<K, E>(
+        &self,
+        key: &K,
+        needs_value: bool,
+        loader: impl FnOnce() -> Result<Loaded<V>, E> + Send + 'static,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        K: KeyPart + ?Sized,
+        E: Send + Sync + 'static,
+    {
+        self.refreshed(key, Wants::of(needs_value), loader)
+    }
+
+    /// Fetches as [`Self::fetch_needing_or_refresh`] does, without blocking.
+    pub(crate) async fn fetch_needing_or_refresh_async<K, E, F>(
+        &self,
+        key: &K,
+        needs_value: bool,
+        loader: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<Option<V>, Arc<E>>
+    where
+        K: KeyPart + ?Sized,
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+    {
+        self.refreshed_async(key, Wants::of(needs_value), loader).await
+    }
+
     fn refreshed<K, E>(
         &self,
         key: &K,

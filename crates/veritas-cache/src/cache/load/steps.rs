@@ -27,6 +27,10 @@ pub(in crate::cache) enum Wants {
 }
 
 impl Wants {
+    pub(super) const fn of(needs_value: bool) -> Self {
+        if needs_value { Self::AValue } else { Self::AnAnswer }
+    }
+
     const fn takes<T>(self, value: Option<&T>) -> bool {
         value.is_some() || matches!(self, Self::AnAnswer)
     }
