@@ -92,6 +92,8 @@ pub(crate) struct Shard<V> {
 pub(crate) struct Table<V> {
     cache: Cache<V>,
     unclaimed: Arc<Mutex<Vec<Left<V>>>>,
+    /// The heaviest entry that `cache` admits. It does not tell, so its arithmetic is followed.
+    admits: u64,
     /// The weight of an entry that the number of remembered evictions rests on.
     expected: u64,
     /// The size of a place in the slab; 0 before the first entry.
@@ -148,7 +150,8 @@ impl<V> Table<V> {
             .unwrap_or_else(|_| unreachable!("both required options are set"));
         let hand_out = HandOut { unclaimed: Arc::clone(&unclaimed) };
         let cache = Cache::with_options(options, ByWeight, Brought, hand_out);
-        Self { cache, unclaimed, expected, place: 0, places: 0, departures: 0 }
+        let admits = heaviest(capacity);
+        Self { cache, unclaimed, admits, expected, place: 0, places: 0, departures: 0 }
     }
 
     #[inline]
@@ -169,30 +172,60 @@ impl<V> Table<V> {
         self.cache.weight()
     }
 
+    /// Returns the heaviest entry that it admits.
+    pub(crate) fn admits(&self) -> u64 {
+        self.admits
+    }
+
     /// Raises the capacity, for the sake of an entry of `weight`.
     ///
     /// `quick_cache` remembers half as many evicted keys as it expects entries. We
     /// know what entries weigh only once there are some: while they are few, a table
-    /// whose expectation was wrong is made anew.
+    /// whose expectation was wrong is made anew. So is one whose hot part is worn: it is
+    /// rounded down at each change of the capacity, and never up.
     pub(crate) fn grow(&mut self, capacity: u64, weight: u64) {
         let entries = self.cache.len();
         let mean = if entries == 0 { weight } else { self.cache.weight() / entries as u64 }.max(1);
         let expected = self.expected;
         let wrong = mean > expected.saturating_mul(3) / 2 || expected > mean.saturating_mul(3) / 2;
-        if entries == 0 || (wrong && entries <= MOST_MOVED) {
+        let least = heaviest(capacity);
+        let is_worn = self.would_admit(capacity) < least - least / 256;
+        // What weighs more than a new table admits can stay in this one only.
+        let fits = || self.cache.iter().all(|(_, entry)| entry.weight() <= least);
+        if entries == 0 || ((wrong || is_worn) && entries <= MOST_MOVED && fits()) {
             let mut before = self.replace(Self::new(capacity, mean));
             for (key, entry) in before.cache.drain() {
-                // All of it fits: the capacity is larger than it was.
+                // All of it fits: the capacity is larger than it was, and admits each.
                 self.insert(key, entry);
             }
         } else {
-            self.cache.set_capacity(capacity);
+            self.set_capacity(capacity);
         }
+    }
+
+    fn set_capacity(&mut self, capacity: u64) {
+        self.admits = self.would_admit(capacity);
+        self.cache.set_capacity(capacity);
+    }
+
+    /// Returns what it would admit with another capacity, as `quick_cache` reckons.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "the same arithmetic as the engine's"
+    )]
+    fn would_admit(&self, capacity: u64) -> u64 {
+        if self.capacity() == 0 {
+            return heaviest(capacity);
+        }
+        let share = self.admits as f64 / self.capacity() as f64;
+        ((capacity as f64 * share) as u64).clamp(capacity.min(1), capacity)
     }
 
     /// Lowers the capacity and returns what had to leave for it.
     pub(crate) fn shrink(&mut self, capacity: u64) -> Vec<Left<V>> {
-        self.cache.set_capacity(capacity);
+        self.set_capacity(capacity);
         let left = std::mem::take(&mut *self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner));
         self.departures += left.len();
         left
@@ -308,5 +341,34 @@ mod tests {
         assert_eq!((left.len(), table.weight()), (30, 2_000));
         assert_eq!(table.shrink(0).len(), 20);
         assert_eq!(table.empty().into_entries().len(), 0);
+    }
+
+    #[test]
+    fn a_table_that_grows_anew_loses_nothing_that_is_as_heavy_as_itself() {
+        let hasher = KeyHasher::default();
+        let mut table = Table::new(0, 1);
+        table.grow(100_000, 100);
+        drop(table.insert(key(&hasher, 1), entry(95_000)));
+        assert!(table.shrink(95_000).is_empty());
+        // Its expectation is wrong, and 97 % of this are less than the entry weighs.
+        table.grow(97_000, 100);
+        assert_eq!((table.holds().entries, table.weight()), (1, 95_000));
+    }
+
+    #[test]
+    fn what_a_table_admits_is_stored_however_often_it_shrank_and_grew() {
+        let hasher = KeyHasher::default();
+        let mut table = Table::new(0, 1);
+        table.grow(10_000, 3_000);
+        drop(table.insert(key(&hasher, 1), entry(3_000)));
+        for step in 0..1_000 {
+            assert!(table.shrink(3_001 + step % 97).is_empty());
+            table.grow(10_000, 3_000);
+        }
+        assert!(table.admits() >= 9_600, "{}", table.admits());
+        let heavy = u32::try_from(table.admits()).unwrap();
+        drop(table.insert(key(&hasher, 2), entry(heavy)));
+        let bytes = 2_u64.to_be_bytes();
+        assert!(table.peek(&KeyRef::new(hasher.hash(&bytes), &bytes)).is_some());
     }
 }

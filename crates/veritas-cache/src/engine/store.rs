@@ -164,7 +164,7 @@ impl<V> Store<V> {
         let weight = stored.1.weight();
         let mut table = self.shard(key.hash).write();
         let hungry = self.make_room(&mut table, weight);
-        if weight > heaviest(table.capacity()) {
+        if weight > table.admits() {
             return Err(stored);
         }
         let leaving = table.insert(stored.0, stored.1);
@@ -180,7 +180,7 @@ impl<V> Store<V> {
     /// Returns whether less was granted than wanted.
     fn make_room(&self, table: &mut Table<V>, weight: u64) -> bool {
         let capacity = table.capacity();
-        if table.weight() + weight <= heaviest(capacity) {
+        if table.weight() + weight <= table.admits() {
             return false;
         }
         let limit = self.namespace.grants.limit();
@@ -322,7 +322,7 @@ impl<V: Clone + Send + Sync + 'static> Any for Store<V> {
         let removed = self.flights.overrule(key.in_flight(), || self.remove(&key));
         let Some((key, entry)) = removed else { return (false, None) };
         self.count_gone(&entry, now, Some(Event::Invalidation));
-        let was_there = !self.life(&entry, now).is_dead();
+        let was_there = entry.value.is_some() && !self.life(&entry, now).is_dead();
         (was_there, Some(Box::new((key, entry))))
     }
 

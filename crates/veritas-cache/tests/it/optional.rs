@@ -117,3 +117,17 @@ fn loading_futures_are_send() {
     is_send(&cache.fetch_async("key", || async { Ok::<_, Infallible>(Loaded::of(1)) }));
     is_send(&cache.get_or_load_many_async(&["key"], |_| async { Ok::<_, Infallible>(vec![Some(1)]) }));
 }
+
+#[test]
+fn that_there_is_nothing_is_no_value_to_whoever_deletes_it() {
+    let (caches, _clock) = caches(MIB);
+    let options =
+        NamespaceOptions { negative_ttl: Some(Duration::from_secs(5)), ..NamespaceOptions::default() };
+    let (cache, mut loads) = (caches.namespace_with::<u64>("users", options), 0);
+    assert_eq!(look(&cache, &mut loads, None), NOTHING);
+    assert!(!cache.delete("key"));
+    assert_eq!(look(&cache, &mut loads, None), NOTHING);
+    assert!(!caches.invalidate("users", &cache.encoded_key("key")));
+    assert_eq!(look(&cache, &mut loads, Some(7)), Ok(Some(7)));
+    assert_eq!(loads, 3, "it is forgotten all the same");
+}
