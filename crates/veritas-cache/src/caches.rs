@@ -1,14 +1,19 @@
 //! All caches of a process: one capacity, many namespaces.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use veritas_model::{Bytes, Clock};
 
 use crate::{
-    Cache, CacheMemory, CacheOptions, CacheStatistics, HeapSize, KeyPage, KeyReading, Knob, ListError,
-    MAX_PAGE, NamespaceOptions, NamespaceReading, SecondTier, Spawn, Tap, TierCounts, TuneError, Tuning,
+    Access, AccessKind, Cache, CacheMemory, CacheOptions, CacheStatistics, HeapSize, KeyPage, KeyReading,
+    Knob, ListError, MAX_PAGE, NamespaceOptions, NamespaceReading, SecondTier, Spawn, Tap, TierCounts,
+    TuneError, Tuning,
     coarse::CoarseClock,
-    key::readable,
+    key::{readable, sampling_hash},
     memory::Weighed,
     registry::{Shared, overflow_prefix},
     tap::Thresholds,
@@ -215,7 +220,16 @@ impl Caches {
             drop(garbage);
             was_there
         });
-        invalidated.fold(false, |any, one| any | one)
+        let was_there = invalidated.fold(false, |any, one| any | one);
+        if let Some(store) = stores.first() {
+            let (key, threshold) =
+                (sampling_hash(encoded_key), store.namespace().tapped.load(Ordering::Relaxed));
+            if threshold != 0 && key <= threshold {
+                let (namespace, kind) = (store.namespace().id, AccessKind::Delete);
+                self.shared.ring.write(&Access { namespace, key, kind, at_ms: now.millis() });
+            }
+        }
+        was_there
     }
 
     /// Kills every entry of a namespace, and every load of it that is under way, in

@@ -119,3 +119,17 @@ fn what_is_tapped_allocates_nothing() {
     (0..10_000).for_each(|_| assert_eq!(cache.get(&1), Some(1)));
     assert_eq!(allocations() - before, 0);
 }
+
+#[test]
+fn what_a_peer_changed_is_seen_as_a_delete() {
+    let (caches, _clock) = caches(MIB);
+    let (cache, other) = (caches.namespace::<u32>("numbers"), caches.namespace::<u32>("other"));
+    let tap = caches.tap(1 << 10);
+    tap.set_threshold(id(&caches, "other"), 0);
+    caches.invalidate("numbers", &cache.encoded_key(&7));
+    caches.invalidate("other", &other.encoded_key(&7));
+    let seen = drained(&tap);
+    let expected = (CacheKey::of(&7).sampling_hash(), AccessKind::Delete, id(&caches, "numbers"));
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!((seen[0].key, seen[0].kind, seen[0].namespace), expected);
+}
