@@ -137,7 +137,8 @@ impl fmt::Display for Knob {
 
 /// Writes whole milliseconds, as seconds where they are whole too.
 fn write_time(f: &mut fmt::Formatter<'_>, time: Duration) -> fmt::Result {
-    if time.subsec_nanos() == 0 {
+    // Milliseconds beyond 64 bits would not be read back.
+    if time.subsec_nanos() == 0 || u64::try_from(time.as_millis()).is_err() {
         write!(f, "{}s", time.as_secs())
     } else {
         write!(f, "{}ms", time.as_millis())
@@ -273,6 +274,12 @@ mod tests {
         for name in KnobName::ALL {
             check(&format!("{}=configured", name.as_str()), Knob::AsConfigured(name));
         }
+    }
+
+    #[test]
+    fn a_time_for_ever_reads_back_as_one() {
+        let text = Knob::Ttl(Duration::MAX).to_string();
+        assert_eq!(text.parse(), Ok(Knob::Ttl(Duration::from_secs(u64::MAX))), "{text}");
     }
 
     #[test]
