@@ -220,10 +220,7 @@ impl Tiers {
                     space.versions.forget();
                     self.caches.flush(&space.name);
                 }
-                if self.pending.len() > 0 {
-                    let tiers = Arc::clone(self);
-                    self.redis.thread().spawn(async move { tiers.settle().await });
-                }
+                self.chase();
             }
         }
     }
@@ -248,6 +245,30 @@ impl Tiers {
             }
             Some(Place::Lease) | None => {}
         }
+    }
+
+    /// Has the connections' thread make good what could not be sent, without anybody
+    /// asking for it, as long as there is a connection: at once and then ever less
+    /// often, up to once a second, should the server go on refusing it.
+    pub(crate) fn chase(self: &Arc<Self>) {
+        if !self.pending.begin_chase() {
+            return;
+        }
+        let tiers = Arc::downgrade(self);
+        drop(self.redis.thread().spawn(async move {
+            let mut pause = pending::PAUSE;
+            while let Some(tiers) = tiers.upgrade() {
+                tiers.settle().await;
+                // The next connection begins anew.
+                if tiers.pending.len() == 0 || !tiers.redis.is_available() {
+                    tiers.pending.end_chase();
+                    return;
+                }
+                drop(tiers);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        }));
     }
 
     /// Makes good what could not be sent, and reads the server's clock when it is time to.

@@ -7,10 +7,10 @@
 //! its notes with it; its values then live until their time is over.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -27,7 +27,7 @@ const MOST_KEYS: usize = 10_000;
 const CHUNK: usize = 256;
 
 /// How often it is tried while it fails.
-const PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
@@ -36,6 +36,8 @@ pub(crate) struct Pending {
     state: Mutex<State>,
     /// One at a time makes good; others wait for it.
     turn: tokio::sync::Mutex<()>,
+    /// Whether somebody goes on until there are none.
+    chased: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -43,14 +45,17 @@ struct State {
     keys: usize,
     spaces: HashMap<Vec<u8>, Notes>,
     tried_at: Option<Monotonic>,
+    /// The number of the last note: what is noted again while it is made good stays noted.
+    last: u64,
 }
 
 #[derive(Debug)]
 struct Notes {
     space: Arc<Space>,
-    keys: HashSet<Vec<u8>>,
-    tags: HashSet<u64>,
-    everything: bool,
+    /// With the numbers of their latest notes, as below.
+    keys: HashMap<Vec<u8>, u64>,
+    tags: HashMap<u64, u64>,
+    everything: Option<u64>,
 }
 
 /// One thing that has to go.
@@ -73,30 +78,31 @@ impl Pending {
     pub(crate) fn note(&self, space: &Arc<Space>, outdated: Outdated) {
         let mut state = self.locked();
         let full = state.keys >= MOST_KEYS;
-        let State { keys, spaces, .. } = &mut *state;
+        let State { keys, spaces, last, .. } = &mut *state;
+        *last += 1;
         let notes = spaces.entry(space.keys.base().to_vec()).or_insert_with(|| Notes {
             space: Arc::clone(space),
-            keys: HashSet::new(),
-            tags: HashSet::new(),
-            everything: false,
+            keys: HashMap::new(),
+            tags: HashMap::new(),
+            everything: None,
         });
         match outdated {
-            _ if notes.everything => {}
-            Outdated::Key(_) | Outdated::Tag(_) if full => notes.everything = true,
-            Outdated::Key(key) => *keys += usize::from(notes.keys.insert(key)),
-            Outdated::Tag(tag) => *keys += usize::from(notes.tags.insert(tag)),
-            Outdated::Everything => notes.everything = true,
+            _ if notes.everything.is_some() => notes.everything = Some(*last),
+            Outdated::Key(_) | Outdated::Tag(_) if full => notes.everything = Some(*last),
+            Outdated::Key(key) => *keys += usize::from(notes.keys.insert(key, *last).is_none()),
+            Outdated::Tag(tag) => *keys += usize::from(notes.tags.insert(tag, *last).is_none()),
+            Outdated::Everything => notes.everything = Some(*last),
         }
-        if notes.everything {
+        if notes.everything.is_some() {
             *keys -= notes.keys.len() + notes.tags.len();
-            notes.keys = HashSet::new();
-            notes.tags = HashSet::new();
+            notes.keys = HashMap::new();
+            notes.tags = HashMap::new();
         }
         self.count(&state);
     }
 
     fn count(&self, state: &State) {
-        let whole = state.spaces.values().filter(|notes| notes.everything).count();
+        let whole = state.spaces.values().filter(|notes| notes.everything.is_some()).count();
         self.notes.store(state.keys + whole, Ordering::Release);
     }
 
@@ -107,12 +113,21 @@ impl Pending {
                 .locked()
                 .spaces
                 .get(space.keys.base())
-                .is_some_and(|notes| notes.everything || !notes.tags.is_empty() || notes.keys.contains(key))
+                .is_some_and(|notes| notes.everything.is_some() || !notes.tags.is_empty() || notes.keys.contains_key(key))
     }
 
     /// Returns how many notes there are.
     pub(crate) fn len(&self) -> usize {
         self.notes.load(Ordering::Acquire)
+    }
+
+    /// Begins to go on until all is made good; false when somebody does so already.
+    pub(crate) fn begin_chase(&self) -> bool {
+        self.len() > 0 && !self.chased.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn end_chase(&self) {
+        self.chased.store(false, Ordering::Release);
     }
 
     /// Makes good what can be made good now. Costs one load when there is nothing.
@@ -144,27 +159,22 @@ impl Pending {
     async fn settle_space(&self, redis: &RedisTier, base: &[u8]) -> bool {
         let Some((space, versions)) = self.versions_of(base) else { return true };
         let mut well = true;
-        for tag in versions {
+        for (tag, number) in versions {
             match space.versions.renew(redis, &space.keys, tag).await {
-                Ok(()) => self.done(base, |notes| match tag {
-                    Some(tag) => drop(notes.tags.remove(&tag)),
-                    None => notes.everything = false,
-                }),
+                Ok(()) => self.made_good(base, (tag, number)),
                 Err(_) => well = false,
             }
         }
-        let keys: Vec<Vec<u8>> = self
-            .locked()
-            .spaces
-            .get(base)
-            .map_or_else(Vec::new, |notes| notes.keys.iter().cloned().collect());
+        let keys: Vec<(Vec<u8>, u64)> = self.locked().spaces.get(base).map_or_else(Vec::new, |notes| {
+            notes.keys.iter().map(|(key, number)| (key.clone(), *number)).collect()
+        });
         for chunk in keys.chunks(CHUNK) {
-            let wanted: Vec<&[u8]> = chunk.iter().map(Vec::as_slice).collect();
+            let wanted: Vec<&[u8]> = chunk.iter().map(|(key, _)| key.as_slice()).collect();
             let answers = redis.delete_many(&wanted).await;
-            let gone = chunk.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
-            let gone: HashSet<&Vec<u8>> = gone.map(|(key, _)| key).collect();
+            let gone: Vec<&(Vec<u8>, u64)> =
+                chunk.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(key, _)| key).collect();
             well &= gone.len() == chunk.len();
-            self.done(base, |notes| notes.keys.retain(|key| !gone.contains(&key)));
+            self.removed(base, &gone);
             // With no connection at all the next chunk would fare no better.
             if answers.iter().all(|answer| matches!(answer, Err(TierError::Unavailable))) {
                 return false;
@@ -173,11 +183,30 @@ impl Pending {
         well
     }
 
-    fn versions_of(&self, base: &[u8]) -> Option<(Arc<Space>, Vec<Option<u64>>)> {
+    /// Returns the versions that a namespace is to be given anew, with the numbers of their notes.
+    fn versions_of(&self, base: &[u8]) -> Option<(Arc<Space>, Vec<(Option<u64>, u64)>)> {
         let state = self.locked();
         let notes = state.spaces.get(base)?;
-        let tags = notes.tags.iter().copied().map(Some);
-        Some((Arc::clone(&notes.space), notes.everything.then_some(None).into_iter().chain(tags).collect()))
+        let tags = notes.tags.iter().map(|(tag, number)| (Some(*tag), *number));
+        let whole = notes.everything.map(|number| (None, number));
+        Some((Arc::clone(&notes.space), whole.into_iter().chain(tags).collect()))
+    }
+
+    fn made_good(&self, base: &[u8], (tag, number): (Option<u64>, u64)) {
+        self.done(base, |notes| match tag {
+            Some(tag) => notes.tags.retain(|noted, at| *noted != tag || *at != number),
+            None => drop(notes.everything.take_if(|at| *at == number)),
+        });
+    }
+
+    fn removed(&self, base: &[u8], gone: &[&(Vec<u8>, u64)]) {
+        self.done(base, |notes| {
+            for (key, number) in gone {
+                if notes.keys.get(key) == Some(number) {
+                    notes.keys.remove(key);
+                }
+            }
+        });
     }
 
     fn done(&self, base: &[u8], change: impl FnOnce(&mut Notes)) {
@@ -187,7 +216,7 @@ impl Pending {
             *keys -= notes.keys.len() + notes.tags.len();
             change(notes);
             *keys += notes.keys.len() + notes.tags.len();
-            if notes.keys.is_empty() && notes.tags.is_empty() && !notes.everything {
+            if notes.keys.is_empty() && notes.tags.is_empty() && notes.everything.is_none() {
                 spaces.remove(base);
             }
         }
@@ -217,6 +246,24 @@ mod tests {
         pending.done(one.keys.base(), |notes| notes.keys.clear());
         assert!(!pending.covers(&one, b"k"));
         assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn what_is_noted_again_while_it_is_made_good_stays_noted() {
+        let (pending, one) = (Pending::default(), space("one"));
+        pending.note(&one, Outdated::Tag(7));
+        pending.note(&one, Outdated::Key(b"k".to_vec()));
+        let (_, versions) = pending.versions_of(one.keys.base()).unwrap();
+        let number = pending.locked().spaces[one.keys.base()].keys[b"k".as_slice()];
+        // Meanwhile another delete of the key, and of the tag, fails.
+        pending.note(&one, Outdated::Tag(7));
+        pending.note(&one, Outdated::Key(b"k".to_vec()));
+        pending.made_good(one.keys.base(), versions[0]);
+        pending.removed(one.keys.base(), &[&(b"k".to_vec(), number)]);
+        assert_eq!(pending.len(), 2);
+        let (_, versions) = pending.versions_of(one.keys.base()).unwrap();
+        pending.made_good(one.keys.base(), versions[0]);
+        assert_eq!(pending.len(), 1);
     }
 
     #[test]

@@ -118,6 +118,9 @@ impl Tiers {
     ) -> Vec<Result<Standing<V>, TierError>> {
         self.settle().await;
         self.time.refresh(&self.redis, &*self.clock).await;
+        // Before the question and after the answer: what is made good between them was read too early.
+        let suspect: Option<Vec<bool>> = (self.pending.len() > 0)
+            .then(|| wanted.iter().map(|wanted| self.pending.covers(space, wanted.key)).collect());
         let known = space.versions.generation();
         let generation_key = space.keys.generation();
         let mut keys: Vec<&[u8]> = Vec::with_capacity(wanted.len() + 1);
@@ -133,10 +136,13 @@ impl Tiers {
         }
         let mut standings = Vec::with_capacity(wanted.len());
         let mut unreadable: Vec<&[u8]> = Vec::new();
-        for (wanted, answer) in wanted.iter().zip(answers) {
+        for (index, (wanted, answer)) in wanted.iter().zip(answers).enumerate() {
+            let was_suspect = suspect.as_ref().is_some_and(|suspect| suspect[index]);
             let standing = match answer {
                 Ok(None) => Ok(Standing::Nothing),
-                Ok(Some(_)) if self.pending.covers(space, wanted.key) => Err(TierError::Unavailable),
+                Ok(Some(_)) if was_suspect || self.pending.covers(space, wanted.key) => {
+                    Err(TierError::Unavailable)
+                }
                 Ok(Some(bytes)) => match self.judge(space, *wanted, &bytes, generation).await {
                     Ok(Some(standing)) => Ok(standing),
                     Ok(None) => {

@@ -95,7 +95,7 @@ impl Tiers {
     /// Writes frames, in their order, one after another in few round trips. What is
     /// refused is noted as outdated.
     pub(crate) async fn write_many(
-        &self,
+        self: &Arc<Self>,
         space: &Arc<Space>,
         frames: &[(Vec<u8>, Vec<u8>, Duration)],
     ) -> Vec<Result<(), TierError>> {
@@ -117,13 +117,14 @@ impl Tiers {
                 }
             }
         }
+        self.chase();
         answers
     }
 
     /// Removes keys, in their order; returns for each whether something was there.
     /// What fails is noted.
     pub(crate) async fn remove_many(
-        &self,
+        self: &Arc<Self>,
         space: &Arc<Space>,
         keys: &[Vec<u8>],
     ) -> Vec<Result<bool, TierError>> {
@@ -139,6 +140,7 @@ impl Tiers {
                 }
             }
         }
+        self.chase();
         answers
     }
 }

@@ -150,6 +150,7 @@ where
             self.space.counters.failed(error);
             let outdated = tag.map_or(Outdated::Everything, Outdated::Tag);
             self.tiers.pending.note(&self.space, outdated);
+            self.tiers.chase();
         }
         answer
     }

@@ -56,6 +56,56 @@ fn what_was_deleted_during_an_outage_is_gone_after_it() {
 }
 
 #[test]
+fn what_was_read_before_a_failed_delete_was_made_good_is_not_believed() {
+    let redis = Redis::start_tcp();
+    let proxy = FaultProxy::start(&redis);
+    let clock = VirtualClock::new();
+    let node = Node::with(options(&proxy.url()), Arc::new(clock.clone()));
+    let cache = node.texts("t");
+    assert_eq!(cache.set_blocking(&1, "old".into()), Ok(()));
+    proxy.set(Fault::Refuse);
+    proxy.cut();
+    wait_for(LONG, || cache.delete_blocking(&1).is_err());
+    wait_for(LONG, || !node.tiered.redis().is_available());
+    assert_eq!(cache.get_blocking(&2), None, "it was tried in vain at this very moment");
+    proxy.set(Fault::Pass);
+    wait_for(LONG, || node.tiered.redis().is_coherent());
+    // The clock stands, so that it is not tried again; this reads the server's clock.
+    assert_eq!(cache.get_blocking(&2), None);
+    assert_eq!(node.tiered.pending(), 1);
+    let mut reading = std::pin::pin!(cache.get(&1));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(reading.as_mut().poll(&mut context).is_pending(), "the question is on its way");
+    clock.advance(Duration::from_millis(11));
+    wait_for(LONG, || {
+        assert_eq!(cache.get_blocking(&2), None);
+        node.tiered.pending() == 0
+    });
+    let read = wait_for(LONG, || match reading.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(read) => Some(read),
+        std::task::Poll::Pending => None,
+    });
+    assert_eq!(read, None, "it was read before the delete");
+    assert_eq!(cache.get_blocking(&1), None);
+}
+
+#[test]
+fn a_delete_that_the_server_refused_is_made_good_though_nobody_asks() {
+    let redis = Redis::start();
+    redis.cli(&["ACL", "SETUSER", "app", "on", ">pass", "~*", "&*", "+@all"]);
+    let url = format!("{}?user=app&pass=pass", redis.url());
+    let node = Node::with(options(&url), Arc::new(SystemClock::new()));
+    let peer = Node::new(&redis.url());
+    assert_eq!(node.texts("t").set_blocking(&1, "old".into()), Ok(()));
+    assert_eq!(peer.texts("t").get_blocking(&1).as_deref(), Some("old"));
+    redis.cli(&["ACL", "SETUSER", "app", "-unlink"]);
+    assert!(node.texts("t").delete_blocking(&1).is_err());
+    redis.cli(&["ACL", "SETUSER", "app", "+unlink"]);
+    wait_for(LONG, || peer.texts("t").get_blocking(&1).is_none());
+    wait_for(LONG, || node.tiered.pending() == 0);
+}
+
+#[test]
 fn nothing_of_before_an_outage_is_served_after_it() {
     let redis = Redis::start_tcp();
     let proxy = FaultProxy::start(&redis);
