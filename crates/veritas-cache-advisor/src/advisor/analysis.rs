@@ -112,7 +112,7 @@ impl CacheAdvisor {
                 reading,
                 place,
                 curve: tracked.curve(&self.shared.options),
-                ttl_curve: tracked.ttl_curve(),
+                ttl_curve: tracked.ttl_curve(&self.shared.options),
                 counted,
                 loads,
                 observed_for,

@@ -43,6 +43,8 @@ pub(crate) struct Tracked {
     /// The curve of the window before, for the time in which this one says nothing yet.
     last_curve: MissRatioCurve,
     ttl: TtlEstimator,
+    /// That of the window before, for the same time.
+    last_ttl_curve: TtlCurve,
     pub(crate) hot: HotKeys,
     pub(crate) big: BigKeys,
     /// The counts are since the older of two marks, so that they always cover a window.
@@ -69,6 +71,7 @@ impl Tracked {
             curve: estimator(reading.tuning.ttl, capacity, total),
             last_curve: MissRatioCurve::default(),
             ttl: ttl_estimator(),
+            last_ttl_curve: TtlCurve::default(),
             hot: HotKeys::default(),
             big: BigKeys::default(),
             marks: [mark; 2],
@@ -175,6 +178,8 @@ impl Tracked {
             self.marks = [self.marks[1], mark];
             self.last_curve = self.curve.curve();
             self.curve.start_window();
+            self.last_ttl_curve = self.ttl.curve();
+            self.ttl.start_window();
             self.hot.fade();
         }
     }
@@ -186,8 +191,11 @@ impl Tracked {
         if is_short && !self.last_curve.points.is_empty() { self.last_curve.clone() } else { curve }
     }
 
-    pub(crate) fn ttl_curve(&self) -> TtlCurve {
-        self.ttl.curve()
+    /// Returns the curve over the time to live: that of this window, or of the one before.
+    pub(crate) fn ttl_curve(&self, options: &AdvisorOptions) -> TtlCurve {
+        let curve = self.ttl.curve();
+        let is_short = curve.look_ups < options.fewest_look_ups.max(self.last_ttl_curve.look_ups / 2);
+        if is_short && !self.last_ttl_curve.points.is_empty() { self.last_ttl_curve.clone() } else { curve }
     }
 
     /// Returns what was counted since the older mark, the loads among it, and how long ago that was.

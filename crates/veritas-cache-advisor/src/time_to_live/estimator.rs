@@ -182,6 +182,15 @@ impl TtlEstimator {
         self.look_ups += look_ups;
     }
 
+    /// Begins a new window: the curve speaks for what comes from now on. The keys are
+    /// followed on, and what is known of how their values change is kept.
+    pub fn start_window(&mut self) {
+        self.look_ups = 0;
+        self.sampled = Total::ZERO;
+        self.misses.fill(Total::ZERO);
+        (self.judged, self.stale) = ([0.0; LIVES], [0.0; LIVES]);
+    }
+
     /// Returns the highest hash that is sampled: for a tap.
     pub fn threshold(&self) -> u64 {
         self.rate.threshold()
@@ -292,6 +301,20 @@ mod tests {
         let hits: Vec<f64> = curve.points.iter().map(|point| (point.hit_ratio * 6.0).round()).collect();
         assert_eq!(hits, [2.0, 4.0]);
         assert_eq!(curve.advise(0.01), None, "no value was ever compared");
+    }
+
+    #[test]
+    fn a_window_speaks_for_itself_and_remembers_the_keys() {
+        let options = TtlOptions { times: vec![Duration::from_secs(10)], max_keys: 10 };
+        let mut estimator = TtlEstimator::new(&options);
+        (0..100).for_each(|second| estimator.look_up(1, Duration::from_secs(second * 20)));
+        assert!(estimator.curve().points[0].hit_ratio < 1e-9);
+        estimator.start_window();
+        assert_eq!(estimator.curve().points, []);
+        (0..10).for_each(|look_up| estimator.look_up(1, Duration::from_secs(1_981 + look_up / 2)));
+        let curve = estimator.curve();
+        assert_eq!(curve.look_ups, 10);
+        assert!((curve.points[0].hit_ratio - 1.0).abs() < 1e-9, "loaded at 1,980 s, before the window");
     }
 
     #[test]
