@@ -57,6 +57,17 @@ struct Hand {
     stopped: AtomicBool,
 }
 
+impl Hand {
+    /// Moves the hand, and returns whether someone looked since it was moved.
+    fn move_to(&self, now: u64) -> bool {
+        // Above both marks, however young the clock is.
+        let now = (now & !LOOKED_AT).max(LOOKED_AT + 1);
+        // Never back: who saw that we are late may have moved it further.
+        let before = self.now.fetch_max(now, Ordering::Relaxed);
+        before & LOOKED_AT != 0
+    }
+}
+
 impl CoarseClock {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, hand: Arc::default() }
@@ -136,10 +147,7 @@ impl Drop for CoarseClock {
 fn tick(clock: &dyn Clock, hand: &Hand) {
     let mut idle = 0;
     while !hand.stopped.load(Ordering::Acquire) {
-        // Above both marks, however young the clock is.
-        let now = (nanos(clock) & !LOOKED_AT).max(LOOKED_AT + 1);
-        let before = hand.now.swap(now, Ordering::Relaxed);
-        idle = if before & LOOKED_AT == 0 { idle + 1 } else { 0 };
+        idle = if hand.move_to(nanos(clock)) { 0 } else { idle + 1 };
         if idle < IDLE_TICKS {
             std::thread::park_timeout(TICK);
         } else {
@@ -171,6 +179,21 @@ mod tests {
             assert_eq!(coarse.now().0, before.0 + 1);
         }
         assert!(coarse.hand.ticker.get().is_none());
+    }
+
+    #[test]
+    fn a_ticker_that_was_held_up_does_not_move_the_hand_back() {
+        let clock = VirtualClock::new();
+        let coarse = CoarseClock::new(Arc::new(clock.clone()));
+        clock.advance(Duration::from_secs(1));
+        let early = nanos(&clock);
+        coarse.hand.move_to(early);
+        // While the ticker is about to move the hand, someone else sees that it is late.
+        clock.advance(Duration::from_secs(1));
+        let seen = coarse.exact();
+        assert_eq!(coarse.now(), seen);
+        assert!(coarse.hand.move_to(early));
+        assert_eq!(coarse.now(), seen);
     }
 
     #[test]

@@ -39,7 +39,9 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let key = self.key_ref(&encoded);
         let remove = || self.store.remove(&key);
         let (lead, removed) = self.store.flights.overtake(key.in_flight(), self.began(), remove);
-        drop(removed);
+        if let Some((_, removed)) = removed {
+            self.store.count_gone(&removed, self.shared.clock.exact(), None);
+        }
         Claim { cache: self, lead }
     }
 
@@ -98,9 +100,9 @@ mod tests {
         let (caches, cache) = cache();
         let changes: [&dyn Fn(); 5] = [
             &|| (),
-            &|| drop(cache.delete(&1)),
-            &|| drop(cache.set(&1, 9)),
-            &|| drop(caches.invalidate("t", &cache.encoded_key(&1))),
+            &|| _ = cache.delete(&1),
+            &|| _ = cache.set(&1, 9),
+            &|| _ = caches.invalidate("t", &cache.encoded_key(&1)),
             &|| caches.flush("t"),
         ];
         for (index, change) in changes.into_iter().enumerate() {
@@ -138,6 +140,18 @@ mod tests {
         assert!(late.publish(Loaded::of(2)));
         assert!(!early.publish(Loaded::of(3)), "it was overruled");
         assert_eq!(cache.get(&1), Some(2));
+    }
+
+    #[test]
+    fn what_is_overwritten_after_its_time_has_expired() {
+        let clock = veritas_testkit::VirtualClock::new();
+        let caches = Caches::new(CacheOptions::default(), Arc::new(clock.clone()));
+        let cache = caches.namespace::<u32>("t");
+        cache.set_with_ttl(&1, 1, Duration::from_secs(1));
+        clock.advance(Duration::from_secs(1));
+        drop(cache.overwrite(&1));
+        let statistics = caches.statistics();
+        assert_eq!((statistics.expirations, statistics.deletes, statistics.evictions), (1, 0, 0));
     }
 
     #[test]
