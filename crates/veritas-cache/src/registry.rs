@@ -271,8 +271,12 @@ fn wait(waiting: &mut BTreeMap<String, Vec<Knob>>, name: &str, knob: &Knob) -> R
 }
 
 impl Thresholds for Shared {
-    fn set(&self, namespace: Option<NamespaceId>, threshold: u64) {
+    fn set(&self, number: u64, namespace: Option<NamespaceId>, threshold: u64) {
+        // Whoever takes the tap sets its own threshold afterwards, and waits for us here.
         let mut registry = self.registry();
+        if !self.ring.is_held_by(number) {
+            return;
+        }
         if namespace.is_none() {
             registry.tapped = threshold;
         }

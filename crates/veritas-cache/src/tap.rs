@@ -207,8 +207,9 @@ impl Ring {
 
 /// The holder of the thresholds, behind which [`Tap`] hides the caches.
 pub(crate) trait Thresholds: Send + Sync {
-    /// Sets the threshold of one namespace, or of all.
-    fn set(&self, namespace: Option<NamespaceId>, threshold: u64);
+    /// Sets the threshold of one namespace, or of all, if the tap of that number is the
+    /// last one taken: it cannot be taken meanwhile by one that then finds its own undone.
+    fn set(&self, number: u64, namespace: Option<NamespaceId>, threshold: u64);
 
     fn ring(&self) -> &Ring;
 }
@@ -228,7 +229,7 @@ pub struct Tap {
 impl Tap {
     pub(crate) fn new(thresholds: Arc<dyn Thresholds>, capacity: usize) -> Self {
         let number = thresholds.ring().take(capacity);
-        thresholds.set(None, u64::MAX);
+        thresholds.set(number, None, u64::MAX);
         Self { thresholds, number }
     }
 
@@ -241,17 +242,13 @@ impl Tap {
     /// Keeps the accesses of a namespace whose sampling hash is at most `threshold`:
     /// `u64::MAX` is all of them, 0 none.
     pub fn set_threshold(&self, namespace: NamespaceId, threshold: u64) {
-        if self.thresholds.ring().is_held_by(self.number) {
-            self.thresholds.set(Some(namespace), threshold);
-        }
+        self.thresholds.set(self.number, Some(namespace), threshold);
     }
 }
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        if self.thresholds.ring().is_held_by(self.number) {
-            self.thresholds.set(None, 0);
-        }
+        self.thresholds.set(self.number, None, 0);
     }
 }
 
