@@ -126,6 +126,8 @@ fn nobody_waits_while_the_background_renews() {
 #[test]
 fn a_refresh_that_raced_a_change_is_not_stored() {
     let (caches, cache, clock) = stale_cache();
+    let kept = Arc::new(Kept::default());
+    assert!(caches.set_spawn(Arc::clone(&kept) as Arc<dyn Spawn>));
     for change in [
         (&|cache: &Cache<u64>, _: &Caches| _ = cache.delete("key")) as &dyn Fn(&Cache<u64>, &Caches),
         &|cache, _| _ = cache.set_with_ttl("key", 7, Duration::from_secs(1)),
@@ -134,20 +136,21 @@ fn a_refresh_that_raced_a_change_is_not_stored() {
     ] {
         cache.set("key", 1);
         clock.advance(TTL);
-        let (begun, begins) = mpsc::channel();
-        let (release, released) = mpsc::channel::<()>();
+        let mut polls = 0;
         let loader = move || {
-            begun.send(()).unwrap();
-            released.recv_timeout(PATIENCE).unwrap();
-            Ok::<_, Infallible>(2)
+            std::future::poll_fn(move |_| {
+                polls += 1;
+                if polls == 1 { Poll::Pending } else { Poll::Ready(Ok::<_, Infallible>(2)) }
+            })
         };
         let loads = caches.statistics().loads;
-        assert_eq!(cache.get_or_refresh("key", loader), Ok(1));
-        begins.recv_timeout(PATIENCE).unwrap();
+        let mut reader = pin!(cache.get_or_refresh_async("key", loader));
+        assert_eq!(poll(reader.as_mut()), Poll::Ready(Ok(1)));
+        kept.poll_all();
         change(&cache, &caches);
         let after = cache.get("key");
-        release.send(()).unwrap();
-        wait_for(PATIENCE, || caches.statistics().loads == loads + 1);
+        kept.poll_all();
+        assert_eq!((caches.statistics().loads, kept.0.lock().unwrap().len()), (loads + 1, 0));
         assert_ne!(after, Some(1));
         assert_eq!(cache.get("key"), after);
     }
