@@ -135,7 +135,13 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         if self.prefix.is_empty()
             && let Some(short) = key.short()
         {
-            return self.look_up(&ShortRef::of(short, &self.store.hasher));
+            // All integers are known to have two words at most.
+            if let Some(key) = ShortRef::<2>::of(short, &self.store.hasher) {
+                return self.look_up(&key);
+            }
+            if let Some(key) = ShortRef::<3>::of(short, &self.store.hasher) {
+                return self.look_up(&key);
+            }
         }
         self.get_encoded(key)
     }

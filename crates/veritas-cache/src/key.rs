@@ -40,7 +40,7 @@ mod short;
 pub mod typed;
 
 pub use readable::readable;
-pub(crate) use short::Short;
+pub(crate) use short::{LONGEST, Short};
 
 use std::sync::Arc;
 
@@ -102,7 +102,8 @@ pub trait KeyPart {
     /// Appends the part.
     fn encode(&self, key: &mut KeyEncoder);
 
-    /// Returns what [`Self::encode`] appends, where it is an integer of at most 64 bits.
+    /// Returns what [`Self::encode`] appends, where it is an integer of at most 64 bits or a
+    /// text of at most 22 bytes.
     #[doc(hidden)]
     #[inline]
     fn short(&self) -> Option<Short> {
@@ -180,12 +181,12 @@ impl KeyEncoder {
     /// Appends a short part if it fits inline.
     #[inline]
     fn push_short(&mut self, short: Short) -> bool {
-        let place = self.inline.get_mut(self.inline_len..).and_then(|rest| rest.first_chunk_mut::<16>());
+        let place = self.inline.get_mut(self.inline_len..).and_then(|rest| rest.first_chunk_mut::<LONGEST>());
         let Some(place) = place.filter(|_| self.spilled.is_empty()) else { return false };
-        // Written as two words, so that reading them next does not wait for smaller parts.
-        let ((low, high), words) = (place.split_at_mut(8), short.words());
-        low.copy_from_slice(&words[0].to_le_bytes());
-        high.copy_from_slice(&words[1].to_le_bytes());
+        // Written as words, so that reading them next does not wait for smaller parts.
+        for (place, word) in place.chunks_exact_mut(8).zip(short.words()) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
         self.inline_len += short.len();
         true
     }
@@ -213,6 +214,11 @@ impl KeyEncoder {
     /// Appends text.
     #[inline]
     pub fn text(&mut self, value: &str) {
+        if let Some(short) = Short::text(value)
+            && self.push_short(short)
+        {
+            return;
+        }
         self.push(&[TEXT]);
         self.push_length(value.len());
         self.push(value.as_bytes());

@@ -6,7 +6,7 @@ use quick_cache::{DefaultHashBuilder, Equivalent};
 
 use crate::{
     flights::Key,
-    key::{KeyEncoder, Short, sampling_hash},
+    key::{KeyEncoder, LONGEST, Short, sampling_hash},
 };
 
 /// Keys up to this length lie in the table itself: a UUID as text, or some four small arguments.
@@ -16,30 +16,31 @@ pub(crate) const INLINE: usize = 38;
 /// that nobody can choose keys which collide.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyHasher {
-    seeds: [u64; 4],
+    seeds: [u64; 5],
     of_long_keys: DefaultHashBuilder,
 }
 
 impl Default for KeyHasher {
     fn default() -> Self {
         let of_long_keys = DefaultHashBuilder::default();
-        let mut seeds = [0_u64, 1, 2, 3].map(|seed| of_long_keys.hash_one(seed));
-        // Nothing is lost by multiplying with it.
+        let mut seeds = [0_u64, 1, 2, 3, 4].map(|seed| of_long_keys.hash_one(seed));
+        // Nothing is lost by multiplying with these.
         seeds[3] |= 1;
+        seeds[4] |= 1;
         Self { seeds, of_long_keys }
     }
 }
 
 impl KeyHasher {
-    /// Hashes an encoded key; those up to 16 bytes by two multiplications, as wyhash
-    /// and foldhash do.
+    /// Hashes an encoded key; those up to 24 bytes by two or three multiplications, as
+    /// wyhash and foldhash do.
     #[inline]
     pub(crate) fn hash(&self, encoded: &[u8]) -> u64 {
-        let mut padded = [0; 16];
+        let mut padded = [0; LONGEST];
         match padded.get_mut(..encoded.len()) {
             Some(place) => {
                 place.copy_from_slice(encoded);
-                self.hash_short(&padded)
+                self.hash_short(&padded, encoded.len())
             }
             None => self.hash_long(encoded),
         }
@@ -49,24 +50,23 @@ impl KeyHasher {
     #[inline]
     fn hash_padded(&self, encoded: &[u8], padded: &[u8; INLINE]) -> u64 {
         match padded.first_chunk() {
-            Some(short) if encoded.len() <= short.len() => self.hash_short(short),
+            Some(short) if encoded.len() <= short.len() => self.hash_short(short, encoded.len()),
             _ => self.hash_long(encoded),
         }
     }
 
     #[inline]
-    fn hash_short(&self, padded: &[u8; 16]) -> u64 {
-        let word = |at: usize| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&padded[at..at + 8]);
-            u64::from_le_bytes(word)
-        };
-        self.hash_words([word(0), word(8)])
+    fn hash_short(&self, padded: &[u8; LONGEST], len: usize) -> u64 {
+        self.hash_words([word(padded, 0), word(padded, 8), word(padded, 16)], len)
     }
 
     #[inline]
-    fn hash_words(&self, [low, high]: [u64; 2]) -> u64 {
-        folded(folded(low ^ self.seeds[0], high ^ self.seeds[1]) ^ self.seeds[2], self.seeds[3])
+    fn hash_words(&self, [first, second, third]: [u64; 3], len: usize) -> u64 {
+        let mut hash = folded(first ^ self.seeds[0], second ^ self.seeds[1]);
+        if len > 16 {
+            hash = folded(hash ^ third, self.seeds[4]);
+        }
+        folded(hash ^ self.seeds[2], self.seeds[3])
     }
 
     fn hash_long(&self, encoded: &[u8]) -> u64 {
@@ -84,15 +84,18 @@ fn folded(one: u64, other: u64) -> u64 {
     (product as u64 ^ (product >> 64) as u64)
 }
 
+/// Returns the eight bytes from `at` on.
+#[inline]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
 /// Compares two keys of one length in a few wide words, where a comparison of slices
 /// would call a function; mostly it is one word.
 #[inline]
 fn equal(one: &[u8; INLINE], other: &[u8; INLINE], len: usize) -> bool {
-    let word = |bytes: &[u8; INLINE], at: usize| {
-        let mut word = [0; 8];
-        word.copy_from_slice(&bytes[at..at + 8]);
-        u64::from_ne_bytes(word)
-    };
     let differ = |at: usize| word(one, at) ^ word(other, at);
     // The last word overlaps the one before.
     differ(0) | differ(8) == 0 && (len <= 16 || differ(16) | differ(24) | differ(INLINE - 8) == 0)
@@ -170,21 +173,26 @@ impl Sought for KeyRef<'_> {
     }
 }
 
-/// A short key to look up. It is hashed and compared without being in memory.
+/// A short key to look up, of at most `WORDS` words. It is hashed and compared without
+/// being in memory.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ShortRef {
+pub(crate) struct ShortRef<const WORDS: usize> {
     hash: u64,
-    key: Short,
+    words: [u64; WORDS],
+    len: usize,
 }
 
-impl ShortRef {
+impl<const WORDS: usize> ShortRef<WORDS> {
+    /// Returns the key, if it has no more words than that.
     #[inline]
-    pub(crate) fn of(key: Short, hasher: &KeyHasher) -> Self {
-        Self { hash: hasher.hash_words(key.words()), key }
+    pub(crate) fn of(key: Short, hasher: &KeyHasher) -> Option<Self> {
+        let (words, len) = (key.words(), key.len());
+        let words = *words.first_chunk().filter(|_| len <= 8 * WORDS)?;
+        Some(Self { hash: hasher.hash_words(key.words(), len), words, len })
     }
 }
 
-impl Sought for ShortRef {
+impl<const WORDS: usize> Sought for ShortRef<WORDS> {
     #[inline]
     fn hash(&self) -> u64 {
         self.hash
@@ -192,35 +200,30 @@ impl Sought for ShortRef {
 
     #[inline]
     fn sampling_hash(&self, prefix: usize) -> u64 {
-        sampling_hash(&self.key.bytes()[prefix..self.key.len()])
+        let bytes = self.words.map(u64::to_le_bytes);
+        sampling_hash(&bytes.as_flattened()[prefix..self.len])
     }
 
     fn spelled<T>(&self, use_it: impl FnOnce(&KeyRef<'_>) -> T) -> T {
-        let mut padded = [0; INLINE];
-        let bytes = self.key.bytes();
-        padded[..bytes.len()].copy_from_slice(&bytes);
-        use_it(&KeyRef { hash: self.hash, bytes: &padded[..self.key.len()], padded: Some(&padded) })
+        let (mut padded, bytes) = ([0; INLINE], self.words.map(u64::to_le_bytes));
+        padded[..8 * WORDS].copy_from_slice(bytes.as_flattened());
+        use_it(&KeyRef { hash: self.hash, bytes: &padded[..self.len], padded: Some(&padded) })
     }
 }
 
-impl Hash for ShortRef {
+impl<const WORDS: usize> Hash for ShortRef<WORDS> {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
 }
 
-impl Equivalent<TableKey> for ShortRef {
+impl<const WORDS: usize> Equivalent<TableKey> for ShortRef<WORDS> {
     #[inline]
     fn equivalent(&self, key: &TableKey) -> bool {
         let Text::Inline { len, bytes } = &key.text else { return false };
-        let word = |at: usize| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&bytes[at..at + 8]);
-            u64::from_le_bytes(word)
-        };
-        let [low, high] = self.key.words();
-        usize::from(*len) == self.key.len() && (low ^ word(0)) | (high ^ word(8)) == 0
+        let differ = |at: usize| self.words[at] ^ word(bytes, 8 * at);
+        usize::from(*len) == self.len && (0..WORDS).fold(0, |any, at| any | differ(at)) == 0
     }
 }
 
@@ -318,6 +321,7 @@ impl Hasher for BroughtHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KeyPart;
 
     #[test]
     fn a_key_of_any_length_is_itself_and_no_other() {
@@ -353,6 +357,33 @@ mod tests {
             seen.insert(key.hash);
         }
         assert_eq!(seen.len(), 100);
+    }
+
+    #[test]
+    fn a_short_key_is_the_key_that_it_spells() {
+        let hasher = KeyHasher::default();
+        let texts: Vec<String> = (0..=22).map(|len| "x".repeat(len)).collect();
+        let ids = [0, 7, 255, 256, u64::MAX];
+        let parts: Vec<&dyn KeyPart> =
+            texts.iter().map(|text| text as _).chain(ids.iter().map(|id| id as _)).collect();
+        for one in &parts {
+            let key = ShortRef::<3>::of(one.short().unwrap(), &hasher).unwrap();
+            for other in &parts {
+                let mut encoder = KeyEncoder::new();
+                other.encode(&mut encoder);
+                let spelled = KeyRef::of(&encoder, &hasher);
+                let same = key.spelled(|key| key.bytes == spelled.bytes);
+                assert_eq!(same, key.hash == spelled.hash);
+                assert_eq!(same, std::ptr::addr_eq(*one, *other));
+                assert_eq!(same, key.equivalent(&spelled.to_table()));
+                assert_eq!(same, key.sampling_hash(0) == spelled.sampling_hash(0));
+                assert_eq!(same, key.spelled(|key| key.equivalent(&spelled.to_table())));
+            }
+            if let Some(two) = ShortRef::<2>::of(one.short().unwrap(), &hasher) {
+                assert_eq!((two.hash, two.len, &two.words[..]), (key.hash, key.len, &key.words[..2]));
+            }
+        }
+        assert!(ShortRef::<2>::of("15 bytes of text".short().unwrap(), &hasher).is_none());
     }
 
     #[test]

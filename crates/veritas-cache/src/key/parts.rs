@@ -122,17 +122,33 @@ impl KeyPart for str {
     fn encode(&self, key: &mut KeyEncoder) {
         key.text(self);
     }
+
+    #[inline]
+    fn short(&self) -> Option<Short> {
+        Short::text(self)
+    }
 }
 
 impl KeyPart for String {
+    #[inline]
     fn encode(&self, key: &mut KeyEncoder) {
         key.text(self);
+    }
+
+    #[inline]
+    fn short(&self) -> Option<Short> {
+        Short::text(self)
     }
 }
 
 impl<T: KeyPart + ToOwned + ?Sized> KeyPart for Cow<'_, T> {
     fn encode(&self, key: &mut KeyEncoder) {
         (**self).encode(key);
+    }
+
+    #[inline]
+    fn short(&self) -> Option<Short> {
+        (**self).short()
     }
 }
 
