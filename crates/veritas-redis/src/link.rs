@@ -70,9 +70,17 @@ impl Shared {
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) breaker: Breaker,
-    /// The server's number of the last connection, to have it killed if it was lost.
-    pub(crate) connection: AtomicU64,
+    /// The last connection, to have it killed if it was lost.
+    former: Mutex<Option<Former>>,
     state: Mutex<NodeState>,
+}
+
+/// A connection as its server calls it: numbers begin anew when a server starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Former {
+    /// The name of that start.
+    run: String,
+    id: i64,
 }
 
 /// What operators want to know of a node.
@@ -90,13 +98,21 @@ impl Node {
         Self {
             name,
             breaker: Breaker::new(options.breaker.failures),
-            connection: AtomicU64::new(0),
+            former: Mutex::default(),
             state: Mutex::new(NodeState { trouble: None, down_since: Some(now) }),
         }
     }
 
     pub(crate) fn state(&self) -> NodeState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn former(&self) -> Option<Former> {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, connection: Option<Former>) {
+        *self.former.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
     pub(crate) fn with_state(&self, change: impl FnOnce(&mut NodeState)) {

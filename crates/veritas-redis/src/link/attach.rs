@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Link, Plain, Shared, Source, Wire, jittered};
+use super::{Former, Link, Plain, Shared, Source, Wire, jittered, work::enqueue};
 use crate::{breaker::Gate, counters::add, error::TierError, options::Endpoint, tracking::LossReason};
 
 /// How much a probe carries there and back: a link that is too slow for values fails it.
@@ -31,8 +31,8 @@ pub(crate) struct Connection {
     pub(crate) untracked: Option<String>,
     /// Rings when the connection is closed.
     pub(crate) closed: Arc<Notify>,
-    /// The server's number of it; 0 when it does not tell.
-    pub(crate) id: u64,
+    /// What the server calls it, if it tells.
+    pub(crate) name: Option<Former>,
 }
 
 impl Link {
@@ -50,7 +50,7 @@ impl Link {
                 Some(outcome) = attempts.join_next() => match outcome {
                     Ok(Ok(connection)) => {
                         let connection: Connection = connection;
-                        self.node.connection.store(connection.id, std::sync::atomic::Ordering::Relaxed);
+                        self.node.remember(connection.name.clone());
                         add(&self.shared.counters.connects, 1);
                         return Some(connection);
                     }
@@ -70,7 +70,7 @@ impl Link {
                     if self.node.breaker.gate() == Gate::Down {
                         work.fail(TierError::Unavailable);
                     } else {
-                        self.waiting.push_back(work);
+                        enqueue(&mut self.waiting, work);
                     }
                 }
                 () = sleep_until(expiry.unwrap_or(next)), if expiry.is_some() => {
@@ -114,7 +114,7 @@ impl Source {
         node: &super::Node,
     ) -> impl Future<Output = Result<Connection, String>> + Send + 'static {
         let shared = Arc::clone(shared);
-        let former = node.connection.load(std::sync::atomic::Ordering::Relaxed);
+        let former = node.former();
         let plan = match self {
             Self::Server(endpoint) => Plan::Server(endpoint.clone()),
             Self::Sentinel { sentinels, master, server } => Plan::Sentinel {
@@ -126,7 +126,7 @@ impl Source {
         };
         async move {
             let limit = shared.options.connect_timeout;
-            match timeout(limit, plan.carry_out(shared, former)).await {
+            match timeout(limit, plan.carry_out(shared, former.as_ref())).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(format!("no connection within {limit:?}")),
             }
@@ -141,7 +141,7 @@ enum Plan {
 }
 
 impl Plan {
-    async fn carry_out(self, shared: Arc<Shared>, former: u64) -> Result<Connection, String> {
+    async fn carry_out(self, shared: Arc<Shared>, former: Option<&Former>) -> Result<Connection, String> {
         match self {
             Self::Server(endpoint) => connect(&shared, &endpoint, former, false).await,
             Self::Sentinel { sentinels, master, server } => {
@@ -152,7 +152,7 @@ impl Plan {
             Self::Borrowed(mut wire) => {
                 probe(&mut *wire, shared.options.deadline).await?;
                 let untracked = Some("the application's connection does not tell us of changes".into());
-                Ok(Connection { wire, tracked: false, untracked, closed: Arc::new(Notify::new()), id: 0 })
+                Ok(Connection { wire, tracked: false, untracked, closed: Arc::new(Notify::new()), name: None })
             }
         }
     }
@@ -216,7 +216,7 @@ fn choose_cryptography() {
 async fn connect(
     shared: &Arc<Shared>,
     endpoint: &Endpoint,
-    former: u64,
+    former: Option<&Former>,
     must_be_primary: bool,
 ) -> Result<Connection, String> {
     let closed = Arc::new(Notify::new());
@@ -231,10 +231,10 @@ async fn connect(
         }
         Err(error) => return Err(told(&error)),
     };
-    let (id, untracked) = if speaks_resp3 {
+    let (name, untracked) = if speaks_resp3 {
         introduce(&mut wire, &shared.options.prefix, former).await?
     } else {
-        (0, Some("the server does not speak RESP3 with us".to_owned()))
+        (None, Some("the server does not speak RESP3 with us".to_owned()))
     };
     if must_be_primary {
         match cmd("ROLE").query_async::<Vec<Value>>(&mut wire).await {
@@ -246,12 +246,17 @@ async fn connect(
         }
     }
     probe(&mut wire, shared.options.deadline).await?;
-    Ok(Connection { wire: Box::new(wire), tracked: untracked.is_none(), untracked, closed, id })
+    Ok(Connection { wire: Box::new(wire), tracked: untracked.is_none(), untracked, closed, name })
 }
 
 /// Turns tracking on. Also has the connection before this one closed by the server:
-/// what we sent there and gave up must not take effect after what we send here.
-async fn introduce(wire: &mut Plain, prefix: &str, former: u64) -> Result<(u64, Option<String>), String> {
+/// what we sent there and gave up must not take effect after what we send here. Only by
+/// the process that gave it its number: any other has given that to somebody else.
+async fn introduce(
+    wire: &mut Plain,
+    prefix: &str,
+    former: Option<&Former>,
+) -> Result<(Option<Former>, Option<String>), String> {
     let mut hello = pipe();
     hello.cmd("CLIENT").arg("ID");
     hello
@@ -262,15 +267,25 @@ async fn introduce(wire: &mut Plain, prefix: &str, former: u64) -> Result<(u64, 
         .arg("NOLOOP")
         .arg("PREFIX")
         .arg(format!("{prefix}:"));
-    if former != 0 {
-        hello.cmd("CLIENT").arg("KILL").arg("ID").arg(former);
-    }
+    hello.cmd("INFO").arg("server");
     let count = hello.len();
     let answers = wire.send_packed_commands(&hello, 0, count).await.map_err(|error| told(&error))?;
-    let id = match answers.first() {
-        Some(Value::Int(id)) => u64::try_from(*id).unwrap_or(0),
-        _ => 0,
+    let name = match (answers.first(), answers.get(2).and_then(run_of)) {
+        (Some(Value::Int(id)), Some(run)) => Some(Former { run, id: *id }),
+        _ => None,
     };
+    if let (Some(former), Some(name)) = (former, &name)
+        && former.run == name.run
+    {
+        let mut kill = cmd("CLIENT");
+        kill.arg("KILL").arg("ID").arg(former.id);
+        // That there is none, or that we may not, is no trouble: it is closed already, as a rule.
+        if let Err(error) = wire.send_packed_command(&kill).await
+            && error.code().is_none()
+        {
+            return Err(told(&error));
+        }
+    }
     let untracked = match answers.get(1) {
         Some(Value::Okay) => None,
         Some(Value::ServerError(error)) => Some(format!(
@@ -280,7 +295,13 @@ async fn introduce(wire: &mut Plain, prefix: &str, former: u64) -> Result<(u64, 
         )),
         _ => Some("CLIENT TRACKING was answered oddly".into()),
     };
-    Ok((id, untracked))
+    Ok((name, untracked))
+}
+
+/// Reads the random name that a server gives itself at each start out of `INFO server`.
+fn run_of(info: &Value) -> Option<String> {
+    let info: String = redis::from_redis_value_ref(info).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::to_owned)
 }
 
 /// Sends a payload there and back within the deadline.

@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     Detour, Link, Node, Shared, Source, jittered,
     slots::{SLOTS, slot_of},
-    work::{Ask, Keys, Merge, Reply, Work},
+    work::{Ask, Keys, Merge, Reply, Work, enqueue},
 };
 use crate::{breaker::Gate, error::TierError, options::Endpoint, tracking::LossReason};
 use redirect::Target;
@@ -267,7 +267,7 @@ impl Router {
     fn route(&mut self, work: Work) {
         match self.table.whole.breaker.gate() {
             Gate::Up => {}
-            Gate::Connecting => return self.waiting.push_back(work),
+            Gate::Connecting => return enqueue(&mut self.waiting, work),
             Gate::Down => return work.fail(TierError::Unavailable),
         }
         let mut parts: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
@@ -363,7 +363,7 @@ impl Router {
                 if known || work.detours > 1 {
                     work.fail(TierError::ClusterDown);
                 } else {
-                    self.waiting.push_back(work);
+                    enqueue(&mut self.waiting, work);
                 }
             }
         }

@@ -14,7 +14,7 @@ use super::{
     attach::Connection,
     cluster::{self, Redirect},
     pack::{Packed, Place},
-    work::{Answers, Ask, Work},
+    work::{Answers, Ask, Work, enqueue},
 };
 use crate::{
     counters::add,
@@ -92,7 +92,7 @@ impl Link {
                 }
                 count = self.works.recv_many(&mut arrived, TRIP_LENGTH), if !closing => {
                     closing = count == 0;
-                    self.waiting.extend(arrived.drain(..));
+                    arrived.drain(..).for_each(|work| enqueue(&mut self.waiting, work));
                 }
                 () = sleep_until(expiry.unwrap_or(beat)), if expiry.is_some() => {
                     if self.expire_waiting() {

@@ -1,6 +1,9 @@
 //! Work: what one call asks of a node, and how its answers find back.
 
-use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
 
 use redis::{Cmd, Value};
 use tokio::{sync::oneshot, time::Instant};
@@ -221,6 +224,16 @@ pub(crate) struct Work {
     pub(crate) detours: u8,
     /// Whether it goes to a node that takes it only on request (`ASKING`).
     pub(crate) asking: bool,
+}
+
+/// Puts a work behind all that expire no later, so that the first is always the first to
+/// expire: those that may take long hold up nobody's deadline.
+pub(crate) fn enqueue(waiting: &mut VecDeque<Work>, work: Work) {
+    if waiting.back().is_none_or(|last| last.expires <= work.expires) {
+        return waiting.push_back(work);
+    }
+    let place = waiting.partition_point(|one| one.expires <= work.expires);
+    waiting.insert(place, work);
 }
 
 impl Work {

@@ -47,8 +47,9 @@ impl RedisTier {
             .into_iter()
             .map(|(name, slot)| {
                 let commands = vec![Command { cmd: command.clone(), slot }];
+                let bytes = weight(command);
                 let pending =
-                    self.gate(slot, 1).and_then(|()| self.submit(Ask::Commands(commands), 64, deadline));
+                    self.gate(slot, 1).and_then(|()| self.submit(Ask::Commands(commands), bytes, deadline));
                 (name, pending)
             })
             .collect();
@@ -82,7 +83,7 @@ impl RedisTier {
         if let Err(error) = self.gate(slot, length) {
             return all(error);
         }
-        let bytes = commands.iter().map(|(cmd, _)| cmd.args_iter().len() * 16).sum();
+        let bytes = commands.iter().map(|(cmd, _)| weight(cmd)).sum();
         let commands = commands.into_iter().map(|(cmd, slot)| Command { cmd, slot }).collect();
         let answers = match self.submit(Ask::Commands(commands), bytes, deadline) {
             Ok(pending) => pending.await,
@@ -98,4 +99,13 @@ impl RedisTier {
         }
         answers
     }
+}
+
+/// Returns the bytes that a command holds while it waits.
+fn weight(command: &Cmd) -> usize {
+    let length = |argument: redis::Arg<&[u8]>| match argument {
+        redis::Arg::Simple(bytes) => bytes.len(),
+        _ => 0,
+    };
+    command.args_iter().map(|argument| length(argument) + 16).sum()
 }

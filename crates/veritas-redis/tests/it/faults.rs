@@ -182,6 +182,61 @@ fn what_a_dead_connection_still_held_is_never_carried_out() {
 }
 
 /// A tier with the default deadline behind a proxy, with one value written.
+#[test]
+fn a_server_that_was_started_anew_is_not_asked_to_close_somebody_else_s_connection() {
+    let redis = Redis::start_tcp();
+    let proxy = FaultProxy::start(&redis);
+    let tier = connected(options(&proxy.url()));
+    proxy.set(Fault::Refuse);
+    redis.kill();
+    wait_for(LONG, || !tier.is_available());
+    redis.restart();
+    // Numbers of connections begin anew: one of these has the number that ours had.
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut strangers: Vec<_> = (0..100).map(|_| client.get_connection().unwrap()).collect();
+    proxy.set(Fault::Pass);
+    wait_for(LONG, || tier.is_coherent());
+    assert_eq!(tier.set_blocking(entry("veritas:a", "v")), Ok(()));
+    for stranger in &mut strangers {
+        assert_eq!(redis::cmd("PING").query::<String>(stranger).as_deref(), Ok("PONG"));
+    }
+}
+
+/// Polls a future once.
+fn begin<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+    future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
+#[test]
+fn a_call_that_may_take_long_holds_up_nobody_s_deadline() {
+    let redis = Redis::start_tcp();
+    let proxy = FaultProxy::start(&redis);
+    proxy.set(Fault::BlackHole);
+    let mut options = RedisOptions::parse(&proxy.url()).unwrap();
+    options.connect_timeout = 3 * LONG;
+    let tier = RedisTier::connect(options, Arc::new(SystemClock::new())).unwrap();
+    let ping = redis::cmd("PING");
+    let mut long = std::pin::pin!(tier.command_on_nodes(&ping, 3 * LONG));
+    assert!(begin(long.as_mut()).is_pending());
+    assert_eq!(tier.get_blocking(b"veritas:a"), Err(TierError::TimedOut));
+    assert!(begin(long.as_mut()).is_pending(), "the other one did not wait for it");
+}
+
+#[test]
+fn what_waits_is_bounded_in_bytes_whatever_it_is() {
+    let redis = Redis::start_tcp();
+    let proxy = FaultProxy::start(&redis);
+    proxy.set(Fault::BlackHole);
+    let tier = RedisTier::connect(options(&proxy.url()), Arc::new(SystemClock::new())).unwrap();
+    let mut script = redis::cmd("EVAL");
+    script.arg("return redis.call('SET', KEYS[1], ARGV[1])").arg(1).arg("veritas:a").arg(vec![b'v'; 8 << 20]);
+    let mut calls: Vec<_> =
+        (0..10).map(|_| Box::pin(tier.command(script.clone(), Some(b"veritas:a")))).collect();
+    let outcomes = calls.iter_mut().map(|call| begin(call.as_mut()));
+    let full = outcomes.filter(|outcome| matches!(outcome, std::task::Poll::Ready(Err(TierError::Full))));
+    assert_eq!(full.count(), 3, "64 MiB hold seven of them");
+}
+
 fn behind_a_proxy(heartbeat: Duration) -> (Redis, FaultProxy, RedisTier) {
     let redis = Redis::start();
     let proxy = FaultProxy::start(&redis);
