@@ -11,7 +11,7 @@ import sys
 try:
     import libcachesim
 except ImportError as error:
-    sys.exit(f"libcachesim is missing ({error})\nhint: .venv/bin/pip install libcachesim==0.3.5")
+    sys.exit(f"libcachesim is missing ({error})\nhint: cargo xtask prove oracle")
 
 
 def main() -> None:

@@ -54,6 +54,9 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let Some(proof) = proofs.iter().find(|proof| proof.name == name) else {
         bail!("there is no proof named {name:?}\nhint: `cargo xtask prove` lists them");
     };
+    if name == "oracle" && arguments.is_empty() {
+        setup::oracle()?;
+    }
     let example = format!("prove_{name}");
     let mut command = cargo(["run", "--release", "--package", &proof.package, "--example", &example, "--"]);
     steps::run(command.args(arguments))

@@ -13,6 +13,8 @@ use crate::{steps::run as command, workspace};
 
 /// The Python tools of the tests, pinned.
 const TOOLS: &str = "tools/requirements.txt";
+/// What the proof against libCacheSim needs, pinned; installed when that proof is run.
+const ORACLE: &str = "tools/requirements-oracle.txt";
 /// The peers of the benchmarks, pinned; installed when a benchmark wants them.
 const PEERS: &str = "crates/veritas-bench/python/requirements.txt";
 
@@ -35,6 +37,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
 /// Installs the peers of the benchmarks.
 pub(crate) fn peers() -> anyhow::Result<()> {
     python(PEERS)
+}
+
+/// Installs libCacheSim, for the proof against it.
+pub(crate) fn oracle() -> anyhow::Result<()> {
+    python(ORACLE)
 }
 
 /// Returns the Debian packages that are needed and not there.
@@ -83,10 +90,9 @@ fn install(packages: &[&str]) -> anyhow::Result<()> {
 /// the same list was installed before.
 fn python(list: &str) -> anyhow::Result<()> {
     let environment = workspace::python();
+    let stamp = environment.join(stamp_of(list));
     let list = workspace::root().join(list);
     let wanted = fs::read_to_string(&list).with_context(|| format!("failed to read {}", list.display()))?;
-    let name = if list.ends_with(TOOLS) { "tools" } else { "peers" };
-    let stamp = environment.join(format!("installed-{name}.txt"));
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
@@ -102,9 +108,27 @@ fn python(list: &str) -> anyhow::Result<()> {
     fs::write(&stamp, wanted).with_context(|| format!("failed to write {}", stamp.display()))
 }
 
+/// Returns the file that notes what was installed of a list.
+fn stamp_of(list: &str) -> String {
+    let name = match list {
+        TOOLS => "tools",
+        ORACLE => "oracle",
+        _ => "peers",
+    };
+    format!("installed-{name}.txt")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_list_has_a_stamp_of_its_own() {
+        let stamps = [TOOLS, ORACLE, PEERS].map(stamp_of);
+        assert_eq!(stamps, ["installed-tools.txt", "installed-oracle.txt", "installed-peers.txt"]);
+        let there = |list: &&str| workspace::root().join(list).is_file();
+        assert!([TOOLS, ORACLE, PEERS].iter().all(there));
+    }
 
     #[test]
     fn what_is_not_on_any_path_is_missing() {

@@ -4,8 +4,9 @@
 //! replayed by our LRU, by our exact stack distances (where all weigh one) and by
 //! libCacheSim: the misses must be equal, to the last one.
 //!
-//! `cargo xtask prove oracle [-- PYTHON]`, where PYTHON (default `.venv/bin/python`)
-//! has the package `libcachesim`. It fails when that is missing.
+//! `cargo xtask prove oracle` installs the package `libcachesim` (as pinned in
+//! `tools/requirements-oracle.txt`) for the workspace's own Python, and runs this;
+//! `cargo xtask prove oracle PYTHON` runs it with a Python that has it.
 #![expect(clippy::print_stdout, reason = "a proof prints its figures")]
 
 use std::{error::Error, fs, io::Write, path::Path, process::Command};
@@ -78,7 +79,7 @@ fn ask(python: &str, trace: &Path, sizes: &[u64]) -> Result<Vec<u64>, Box<dyn Er
         .arg(trace)
         .args(sizes.iter().map(u64::to_string))
         .output()
-        .map_err(|error| format!("failed to run {python:?}: {error}\nhint: cargo xtask setup"))?;
+        .map_err(|error| format!("failed to run {python:?}: {error}\nhint: cargo xtask prove oracle"))?;
     if !output.status.success() {
         return Err(format!("the oracle failed: {}", String::from_utf8_lossy(&output.stderr)).into());
     }
