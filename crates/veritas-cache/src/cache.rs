@@ -421,7 +421,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             feed(false, outcome);
         }
         match inserted {
-            Ok(Inserted { leaving, .. }) => (outcome.kept, outcome.leaving) = (true, leaving),
+            Ok(Inserted { kept, leaving, .. }) => (outcome.kept, outcome.leaving) = (kept, leaving),
             Err(refused) => {
                 outcome.leaving.push(refused);
                 self.outdate(key, now, outcome);

@@ -49,6 +49,9 @@ pub(crate) struct Store<V> {
 pub(crate) struct Inserted<V> {
     /// Whether the table did not get the room that it asked for.
     pub(crate) hungry: bool,
+    /// Whether the entry is there. One that replaces a lighter one may be the first to
+    /// leave for the room that it needs.
+    pub(crate) kept: bool,
     pub(crate) leaving: Leaving<V>,
 }
 
@@ -168,12 +171,22 @@ impl<V> Store<V> {
             return Err(stored);
         }
         let leaving = table.insert(stored.0, stored.1);
+        let is_own = |left: &&Left<V>| *left.0.bytes() == *key.bytes;
+        let own = leaving.iter().filter(is_own).count();
+        let kept = own == 0 || table.peek(key).is_some();
         drop(table);
-        for (left, entry) in leaving.iter() {
-            // Its own living predecessor was replaced, not evicted.
-            self.count_gone(entry, now, (*left.bytes() != *key.bytes).then_some(Event::Eviction));
+        let mut met = 0;
+        for left in leaving.iter() {
+            met += usize::from(is_own(&left));
+            match (is_own(&left), kept) {
+                // Its own living predecessor was replaced, not evicted.
+                (true, true) => self.count_gone(&left.1, now, None),
+                // The entry itself, behind its predecessor if it had one.
+                (true, false) if met == own => {}
+                _ => self.count_gone(&left.1, now, Some(Event::Eviction)),
+            }
         }
-        Ok(Inserted { hungry, leaving })
+        Ok(Inserted { hungry, kept, leaving })
     }
 
     /// Raises what the shard may weigh so that `weight` more fits, if that is granted.

@@ -178,3 +178,72 @@ fn types_under_one_name_share_what_the_name_has() {
     assert!(early > 1_000 && late > 1_000, "{early} {late}");
     check(&caches, 4 * MIB);
 }
+
+#[test]
+fn threads_that_set_tune_and_purge_at_once_exceed_nothing() {
+    const CAPACITY: u64 = 6 * MIB;
+    let (caches, _clock) = caches(CAPACITY);
+    let spaces: Vec<(Cache<Vec<u8>>, Cache<Box<[u8]>>)> =
+        NAMES.iter().map(|name| (caches.namespace(name), caches.namespace(name))).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4_usize {
+            let (caches, spaces) = (&caches, &spaces);
+            scope.spawn(move || {
+                for step in 0..3_000_usize {
+                    let (one, other) = &spaces[(step / 500 + thread) % NAMES.len()];
+                    let bytes = if step % 50 == 0 { 150_000 } else { step * 7 % 3_000 };
+                    if (step + thread) % 2 == 0 {
+                        one.set(&(step % 1_000), vec![0; bytes]);
+                    } else {
+                        other.set(&(step % 1_000), vec![0; bytes].into());
+                    }
+                    let name = NAMES[step % NAMES.len()];
+                    match (step + thread * 97) % 400 {
+                        0 => _ = caches.purge_expired(),
+                        100 => {
+                            caches.tune(name, &Knob::Capacity(Bytes::new(step as u64 * 500))).unwrap();
+                        }
+                        200 => {
+                            caches.tune(name, &Knob::AsConfigured(KnobName::Capacity)).unwrap();
+                        }
+                        300 => caches.flush(name),
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    for name in NAMES {
+        caches.tune(name, &Knob::AsConfigured(KnobName::Capacity)).unwrap();
+    }
+    check(&caches, CAPACITY);
+    let all: u64 = caches.namespaces().iter().map(|reading| reading.weight.get()).sum();
+    assert!(all > CAPACITY / 4, "{all}");
+    // Nothing of the capacity was lost on the way.
+    for (one, other) in &spaces {
+        one.clear();
+        other.clear();
+    }
+    let (last, _) = &spaces[0];
+    (0..20_000_u32).for_each(|id| _ = last.set(&id, vec![0; 1_000]));
+    let held = weight_of(&caches, NAMES[0]);
+    assert!(held > CAPACITY * 9 / 10, "{held}");
+}
+
+#[test]
+fn a_value_that_does_not_outlive_its_own_storing_was_not_stored() {
+    let (caches, _clock) = caches(20_000);
+    let cache = caches.namespace::<Vec<u8>>("blobs");
+    cache.set(&1, vec![0; 6_000]);
+    cache.set(&2, vec![0; 6_000]);
+    for _ in 0..4 {
+        assert!(cache.get(&2).is_some());
+    }
+    // There is no room for both, and the other one is asked for.
+    let stored = cache.set(&1, vec![0; 14_000]);
+    assert_eq!(stored, cache.get(&1).is_some());
+    let statistics = caches.statistics();
+    let there = caches.memory().entries;
+    assert_eq!(statistics.sets, 2 + u64::from(stored));
+    assert_eq!((there, statistics.evictions), (1, 1), "one of them had to go");
+}
