@@ -11,7 +11,7 @@ use crate::{MIB, caches};
 fn walk(caches: &Caches, name: &str, limit: usize, mut between: impl FnMut()) -> Vec<KeyReading> {
     let (mut keys, mut cursor) = (Vec::new(), None::<String>);
     loop {
-        let page = caches.keys(name, cursor.as_deref(), limit).unwrap();
+        let page = caches.keys(name, cursor.as_deref(), limit).expect("the cursor is of a page");
         assert!(page.keys.len() <= limit);
         keys.extend(page.keys);
         between();

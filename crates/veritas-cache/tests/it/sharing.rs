@@ -183,8 +183,7 @@ fn types_under_one_name_share_what_the_name_has() {
 fn threads_that_set_tune_and_purge_at_once_exceed_nothing() {
     const CAPACITY: u64 = 6 * MIB;
     let (caches, _clock) = caches(CAPACITY);
-    let spaces: Vec<(Cache<Vec<u8>>, Cache<Box<[u8]>>)> =
-        NAMES.iter().map(|name| (caches.namespace(name), caches.namespace(name))).collect();
+    let spaces = NAMES.map(|name| (caches.namespace::<Vec<u8>>(name), caches.namespace::<Box<[u8]>>(name)));
     std::thread::scope(|scope| {
         for thread in 0..4_usize {
             let (caches, spaces) = (&caches, &spaces);

@@ -13,7 +13,8 @@ fn drained(tap: &Tap) -> Vec<Access> {
 }
 
 fn id(caches: &Caches, name: &str) -> veritas_cache::NamespaceId {
-    caches.namespaces().iter().find(|reading| reading.name == name).map(|reading| reading.id).unwrap()
+    let readings = caches.namespaces();
+    readings.iter().find(|reading| reading.name == name).map(|reading| reading.id).expect("it is open")
 }
 
 #[test]
