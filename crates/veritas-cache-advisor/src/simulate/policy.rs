@@ -2,7 +2,14 @@
 
 /// The parameters of the engine, a modified CLOCK-PRO (`quick_cache` 0.7).
 ///
-/// The default is what production uses; a test runs both beside each other.
+/// The default is near to what production does with values of up to a kilobyte: a test holds
+/// it within a point of the misses of a namespace of [`Caches`](veritas_cache::Caches), asked for the same keys.
+///
+/// With heavier values the two differ: a namespace grows by steps, and a table that began with room
+/// for one entry remembers no evicted keys, however large it becomes. On values of 4,000 bytes
+/// it missed 1 point more or less than simulated on skewed sets, and 11 points more where a quarter of the
+/// requests are a scan. What is advised and proven is held against the live misses, and is
+/// withheld where they are further off than [`ProofOptions::most_different`](crate::ProofOptions::most_different).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
     /// The share of the capacity that is for entries that were seen again.
@@ -17,7 +24,8 @@ impl Policy {
     /// Every entry weighs one: capacities are numbers of entries.
     pub const ENTRIES: Self = Self { hot_share: 0.97, ghost_share: 0.5, expected_weight: 1.0 };
 
-    /// Weights and capacities are bytes, and 512 of them are expected of an entry.
+    /// Weights and capacities are bytes, and 512 of them are expected of an entry; production
+    /// expects the mean weight that it meets while a table is small.
     pub const BYTES: Self = Self { hot_share: 0.97, ghost_share: 0.5, expected_weight: 512.0 };
 
     /// Returns how much of `capacity` is for hot entries, with the engine's arithmetic.

@@ -10,3 +10,4 @@ mod replay;
 mod time_to_live;
 mod trace;
 mod turning;
+mod twin;
