@@ -19,7 +19,11 @@
 
 mod reconcile;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use redis::Value;
 use veritas_cache::{TierMemory, TierNamespaceMemory};
@@ -72,7 +76,10 @@ impl Seen {
 
 /// Measures what all namespaces take. Takes what the scan may take and some 5 ms.
 pub(crate) async fn measure(tiers: &Tiers, scan_time: Duration) -> Result<TierMemory, TierError> {
-    let spaces = tiers.spaces();
+    let mut spaces = ByBase::new();
+    for space in tiers.spaces() {
+        spaces.entry(space.keys.base().to_vec()).or_default().push(space);
+    }
     let sizes = tiers.redis.command_on_nodes(&redis::cmd("DBSIZE"), SUM_TIME).await;
     let sizes: Vec<u64> = sizes.into_iter().map(|(_, size)| read_count(&size?)).collect::<Result<_, _>>()?;
     let mut stats = redis::cmd("MEMORY");
@@ -151,7 +158,7 @@ struct Counted {
 
 async fn scan_node(
     tiers: &Tiers,
-    spaces: &[std::sync::Arc<Space>],
+    spaces: &ByBase,
     node: usize,
     time: Duration,
     seen: &mut BTreeMap<String, Seen>,
@@ -182,14 +189,16 @@ async fn scan_node(
     }
 }
 
+/// The open namespaces by what their keys begin with: each key of the server is looked up.
+type ByBase = HashMap<Vec<u8>, Vec<Arc<Space>>>;
+
 /// Returns the namespace that a key's bytes count for: values and, of little weight, leases and versions.
-fn name_of<'a>(tiers: &Tiers, spaces: &'a [std::sync::Arc<Space>], key: &[u8]) -> &'a str {
+fn name_of<'a>(tiers: &Tiers, spaces: &'a ByBase, key: &[u8]) -> &'a str {
     let Some(base) = base_of(&tiers.redis.options().prefix, key) else { return OTHERS };
-    let of_base = |space: &&std::sync::Arc<Space>| {
-        space.keys.base() == base
-            && matches!(space.keys.place(key), Some(Place::Value(_) | Place::HashedValue(_)))
+    let holds = |space: &&Arc<Space>| {
+        matches!(space.keys.place(key), Some(Place::Value(_) | Place::HashedValue(_)))
     };
-    spaces.iter().find(of_base).map_or(OTHERS, |space| &space.name)
+    spaces.get(base).and_then(|open| open.iter().find(holds)).map_or(OTHERS, |space| &space.name)
 }
 
 /// Spreads the samples: half of them evenly, so that no namespace goes without, and

@@ -8,9 +8,10 @@ use crate::error::RedisError;
 
 /// How a tier reaches its servers and how long it waits for them.
 ///
-/// The user that the addresses name needs `+get +mget +set +psetex +unlink` on keys
-/// below the prefix, `+eval` for leases, `+client` to be told of changes, and
-/// what else is asked of the tier (`+scan`, `+memory`, `+info`, …); on a cluster `+cluster|slots +asking`.
+/// The user that the addresses name needs `+get +mget +set +psetex +unlink +ping` on keys
+/// below the prefix, `+client +info` to be told of changes and to be rid of lost connections,
+/// for tiered caches `+eval +getrange +pexpire +del +strlen +time`, behind sentinels `+role`, and
+/// what else is asked of the tier (`+scan`, `+memory`, …); on a cluster `+cluster|slots +asking`.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
     /// Which servers.

@@ -6,7 +6,7 @@ use std::sync::{
 };
 use std::{sync::Arc, time::Duration};
 
-use veritas_cache::{KeyPage, ListError, SecondTier, TierCounts, TierMemory, TierStatistics};
+use veritas_cache::{KeyPage, ListError, OVERFLOW, SecondTier, TierCounts, TierMemory, TierStatistics};
 use veritas_model::{Condition, Monotonic};
 
 use crate::{listing, memory, tiered::Tiers, wait::block_on};
@@ -49,12 +49,16 @@ impl SecondTier for RedisSecondTier {
                 _ => namespaces.push((space.name.clone(), counts)),
             }
         }
+        if let Some(beyond) = tiers.counted_beyond() {
+            namespaces.push((OVERFLOW.to_owned(), beyond.read()));
+        }
         TierStatistics { namespaces }
     }
 
     fn reset_statistics(&self) {
         if let Some(tiers) = self.tiers.upgrade() {
             tiers.spaces().iter().for_each(|space| space.counters.reset());
+            tiers.counted_beyond().iter().for_each(|beyond| beyond.reset());
         }
     }
 

@@ -16,9 +16,14 @@
 //! - **No outdated load is stored in Redis either.** Who loads holds a lease *in the
 //!   place of the value*; its value replaces the lease only while that is there. A
 //!   set or delete of the key removes it.
+//! - **The first look-up after a load may ask Redis once more.** A loaded value is written
+//!   by a script, and a server tells a process of its own scripts' writes as of a peer's.
 //! - **What Redis does not hold, it cannot tell us about.** So a value that Redis
 //!   did not accept, or that was read while changes did not reach us, lives in the
 //!   process for `untracked_ttl` at most.
+//! - **No more than Redis itself keeps.** Replication is asynchronous: a failover may lose
+//!   what the old primary had acknowledged, a delete too, and then the older value stands
+//!   in Redis until its time is over. Nobody goes on believing the old primary, though.
 //! - **Redis never fails the application.** Without it, look-ups miss and each
 //!   process loads once; deletes that could not be sent are made good before
 //!   anything is believed again.
@@ -54,7 +59,7 @@ use veritas_model::Clock;
 pub use self::cache::TieredCache;
 pub use self::options::{LeaseOptions, TieredOptions};
 pub use self::store::StoreError;
-use self::{pending::Pending, server_time::ServerTime};
+use self::{counters::Counters, pending::Pending, server_time::ServerTime};
 pub(crate) use self::{space::Space, versions::random};
 use crate::{
     Invalidation, RedisTier, TierError,
@@ -119,6 +124,10 @@ impl TieredCaches {
     /// Opened twice with the same options, it is the same one. Two types under one
     /// name must differ in `schema`, else each takes the other's frames for
     /// corrupted ones. Keep the handle: opening takes a lock.
+    ///
+    /// The first 4,096 namespaces are told of what peers change. Entries of one beyond
+    /// that live for `untracked_ttl` at most in the process, and what it asks of Redis is
+    /// counted together with others under [`OVERFLOW`](veritas_cache::OVERFLOW).
     pub fn namespace<V>(&self, name: &str, options: TieredOptions) -> TieredCache<V>
     where
         V: Serialize + DeserializeOwned + HeapSize + Clone + Send + Sync + 'static,
@@ -178,34 +187,62 @@ pub(crate) struct Tiers {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) time: ServerTime,
     pub(crate) pending: Pending,
+    spaces: RwLock<Spaces>,
+}
+
+/// How many namespaces are told of what peers change, counted once for each set of options
+/// that they are opened with.
+const MOST_SPACES: usize = 4_096;
+
+/// The namespaces that are open.
+#[derive(Default)]
+struct Spaces {
     /// By what their keys begin with: one namespace may be open in several schemas.
-    spaces: RwLock<HashMap<Vec<u8>, Vec<Arc<Space>>>>,
+    by_base: HashMap<Vec<u8>, Vec<Arc<Space>>>,
+    count: usize,
+    /// What namespaces beyond the limit count together; there once there is one.
+    beyond: Option<Arc<Counters>>,
 }
 
 impl Tiers {
     fn open(&self, name: &str, options: TieredOptions) -> Arc<Space> {
         let space = Space::new(&self.redis.options().prefix, name, options);
         let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
-        let open = spaces.entry(space.keys.base().to_vec()).or_default();
+        let open = spaces.by_base.get(space.keys.base()).map(Vec::as_slice).unwrap_or_default();
         if let Some(same) = open.iter().find(|one| one.options == space.options) {
             return Arc::clone(same);
         }
+        if spaces.count >= MOST_SPACES {
+            return Arc::new(space.folded(spaces.beyond.get_or_insert_default()));
+        }
         let space = Arc::new(space);
-        open.push(Arc::clone(&space));
+        spaces.by_base.entry(space.keys.base().to_vec()).or_default().push(Arc::clone(&space));
+        spaces.count += 1;
         space
+    }
+
+    /// Returns whether every change of peers in a namespace reaches this process now.
+    pub(crate) fn hears_of(&self, space: &Space) -> bool {
+        space.is_told && self.redis.is_coherent()
+    }
+
+    /// Returns what the namespaces beyond the limit have counted, if there are any.
+    pub(crate) fn counted_beyond(&self) -> Option<Arc<Counters>> {
+        self.spaces.read().unwrap_or_else(PoisonError::into_inner).beyond.clone()
     }
 
     /// Returns all spaces, by name.
     pub(crate) fn spaces(&self) -> Vec<Arc<Space>> {
         let spaces = self.spaces.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Arc<Space>> = spaces.values().flatten().cloned().collect();
+        let mut all: Vec<Arc<Space>> = spaces.by_base.values().flatten().cloned().collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all
     }
 
     fn spaces_of(&self, key: &[u8]) -> Vec<Arc<Space>> {
         let Some(base) = key::base_of(&self.redis.options().prefix, key) else { return Vec::new() };
-        self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(base).cloned().unwrap_or_default()
+        let spaces = self.spaces.read().unwrap_or_else(PoisonError::into_inner);
+        spaces.by_base.get(base).cloned().unwrap_or_default()
     }
 
     /// Takes what the server tells. Runs on the thread of the connections, between

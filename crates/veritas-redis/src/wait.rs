@@ -21,8 +21,10 @@ impl Wake for Unpark {
 }
 
 /// Runs a future of this crate to its end on the calling thread. Ours wait for
-/// nothing but the thread of the connections, which answers everything within its
-/// deadline, so this ends too; also within a runtime, whose thread it then blocks.
+/// the thread of the connections, which answers everything within its
+/// deadline, so this ends too; also within a runtime, whose thread it then blocks. Those that
+/// load also wait for a loader of this process that is under way already: where that is
+/// a future which only the blocked thread would poll, they wait for ever.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     // What needs not wait needs no waker, which is an allocation.

@@ -2,7 +2,9 @@
 //! the calling thread: it waits for the thread of the connections, which answers
 //! everything within its deadline, and for the loader.
 //!
-//! Within a runtime they block a worker thread: use the futures there.
+//! Within a runtime they block a worker thread: use the futures there. A form that loads
+//! never returns when a future that loads the same key can only be polled by the thread
+//! that it blocks, as on a runtime of one thread.
 
 use std::{sync::Arc, time::Duration};
 

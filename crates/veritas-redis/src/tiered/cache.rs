@@ -79,7 +79,7 @@ where
         let standing = self.tiers.read(&self.space, located.wanted()).await.map(Standing::fresh);
         count(&self.space, &standing);
         let Ok(Standing::Found(found)) = standing else { return None };
-        let loaded = found.into_loaded(&self.tiers, located.canonical());
+        let loaded = found.into_loaded(&self.tiers, &self.space, located.canonical());
         let value = loaded.value.clone();
         if let Some(claim) = claim {
             claim.publish(loaded);
@@ -107,7 +107,7 @@ where
             count(&self.space, &standing);
             answers[*index] = match standing {
                 Ok(Standing::Found(found)) => {
-                    let loaded = found.into_loaded(&self.tiers, located.canonical());
+                    let loaded = found.into_loaded(&self.tiers, &self.space, located.canonical());
                     let value = loaded.value.clone();
                     if let Some(claim) = claim {
                         claim.publish(loaded);

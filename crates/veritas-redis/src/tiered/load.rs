@@ -178,7 +178,7 @@ where
         let refreshing = self.local.holds(&located.key);
         let patience = self.patience();
         match self.tiers.claim(&self.space, located.wanted(), refreshing, needed, patience).await {
-            Claim::Served(found) => Ok(found.into_loaded(&self.tiers, located.canonical())),
+            Claim::Served(found) => Ok(found.into_loaded(&self.tiers, &self.space, located.canonical())),
             Claim::Lead(lease) => self.load_with(&tuning, Some(lease), &located, tags, loader).await,
             Claim::Alone => self.load_with(&tuning, None, &located, tags, loader).await,
         }
@@ -261,7 +261,7 @@ where
         for (place, outcome) in places.into_iter().zip(self.store_loaded(writes).await) {
             stored[place] = outcome;
         }
-        let coherent = self.tiers.redis.is_coherent();
+        let coherent = self.tiers.hears_of(&self.space);
         let untracked = self.tiers.redis.options().untracked_ttl;
         let keep = kept.into_iter().zip(stored).map(|((located, value, ttl, stale), stored)| {
             let mut loaded = Loaded::from(value);

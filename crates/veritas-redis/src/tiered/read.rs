@@ -63,8 +63,8 @@ pub(crate) struct Found<V> {
 
 impl<V> Found<V> {
     /// Makes it what the process keeps: no longer than here, if changes reach us, else briefly.
-    pub(crate) fn into_loaded(self, tiers: &Tiers, canonical: &[u8]) -> Loaded<V> {
-        let coherent = tiers.redis.is_coherent();
+    pub(crate) fn into_loaded(self, tiers: &Tiers, space: &Space, canonical: &[u8]) -> Loaded<V> {
+        let coherent = tiers.hears_of(space);
         let most = if coherent { Duration::MAX } else { tiers.redis.options().untracked_ttl };
         let mut loaded = Loaded::from(self.value);
         loaded.ttl = Some(self.fresh.min(most));

@@ -17,7 +17,7 @@ use std::time::Duration;
 use redis::Value;
 use veritas_model::{Clock, Monotonic};
 
-use crate::RedisTier;
+use crate::{RedisTier, TierError};
 
 /// How long a reading is good. Clocks drift apart by some 10 µs a second at worst.
 const GOOD_FOR: Duration = Duration::from_mins(1);
@@ -40,7 +40,7 @@ impl ServerTime {
     /// Returns the server's time, or the wall clock's as long as it is not known.
     pub(crate) fn now_ms(&self, clock: &dyn Clock) -> u64 {
         match *self.locked() {
-            Some(reading) => reading.server_ms + millis(clock.monotonic().since(reading.at)),
+            Some(reading) => reading.server_ms.saturating_add(millis(clock.monotonic().since(reading.at))),
             None => u64::try_from(clock.now().nanos() / 1_000_000).unwrap_or(0),
         }
     }
@@ -53,15 +53,17 @@ impl ServerTime {
         if known.is_some_and(|known| known.generation == generation && at.since(known.at) < GOOD_FOR) {
             return;
         }
-        if let Ok(value) = redis.command(redis::cmd("TIME"), None).await
-            && let Some(server_ms) = server_ms(&value)
-        {
-            *self.locked() = Some(Reading { server_ms, at, generation });
-        } else if let Some(known) = known {
+        let answer = redis.command(redis::cmd("TIME"), None).await;
+        let told = answer.as_ref().ok().and_then(server_ms);
+        let server_ms = match (told, known, answer) {
+            (Some(server_ms), ..) => server_ms,
             // Asked again in a minute: between that the monotonic clock goes on.
-            let server_ms = known.server_ms + millis(at.since(known.at));
-            *self.locked() = Some(Reading { server_ms, at, generation });
-        }
+            (None, Some(known), _) => known.server_ms.saturating_add(millis(at.since(known.at))),
+            // It will not tell: the wall clock stands in, and is not asked for with every look-up.
+            (None, None, Ok(_) | Err(TierError::Forbidden | TierError::Other { .. })) => self.now_ms(clock),
+            (None, None, Err(_)) => return,
+        };
+        *self.locked() = Some(Reading { server_ms, at, generation });
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, Option<Reading>> {

@@ -1,6 +1,6 @@
 //! Spaces: what is known of one namespace in Redis, whatever the type of its values.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -15,8 +15,11 @@ pub(crate) struct Space {
     pub(crate) name: String,
     pub(crate) keys: KeySpace,
     pub(crate) options: TieredOptions,
-    pub(crate) counters: Counters,
+    /// Its own, or those of all namespaces beyond the limit.
+    pub(crate) counters: Arc<Counters>,
     pub(crate) versions: KnownVersions,
+    /// Whether what peers change in it is heard of here.
+    pub(crate) is_told: bool,
 }
 
 impl Space {
@@ -25,9 +28,16 @@ impl Space {
             name: name.to_owned(),
             keys: KeySpace::new(prefix, name, options.namespace.schema, options.hash_tag),
             options,
-            counters: Counters::default(),
+            counters: Arc::default(),
             versions: KnownVersions::default(),
+            is_told: true,
         }
+    }
+
+    /// Makes it one of those beyond the limit, whose counters are `counters`.
+    pub(crate) fn folded(self, counters: &Arc<Counters>) -> Self {
+        let versions = KnownVersions::untold();
+        Self { counters: Arc::clone(counters), versions, is_told: false, ..self }
     }
 }
 

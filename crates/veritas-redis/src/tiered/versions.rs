@@ -41,9 +41,17 @@ pub(crate) struct Versions {
 }
 
 /// What of the versions is known in this process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct KnownVersions {
     known: Mutex<Known>,
+    /// Whether peers' changes of them are heard of here; else nothing is kept.
+    is_told: bool,
+}
+
+impl Default for KnownVersions {
+    fn default() -> Self {
+        Self { known: Mutex::default(), is_told: true }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +63,11 @@ struct Known {
 }
 
 impl KnownVersions {
+    /// Of a namespace whose changes are not heard of.
+    pub(crate) fn untold() -> Self {
+        Self { known: Mutex::default(), is_told: false }
+    }
+
     fn locked(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,7 +138,7 @@ impl KnownVersions {
             };
             read.insert(*tag, version);
         }
-        if redis.is_coherent() {
+        if self.is_told && redis.is_coherent() {
             self.keep(epoch, &read);
         }
         let generation = generation.or_else(|| read.get(&None).copied()).ok_or(TierError::Unexpected)?;

@@ -210,7 +210,7 @@ where
             drop(tiers.remove_many(&self.space, &refused).await);
         }
         let mut answers = tiers.write_many(&self.space, &frames).await.into_iter();
-        let coherent = tiers.redis.is_coherent();
+        let coherent = tiers.hears_of(&self.space);
         let untracked = tiers.redis.options().untracked_ttl;
         for ((outcome, claim), (located, value, ttl)) in outcomes.iter_mut().zip(claims).zip(entries) {
             if outcome.is_ok() {

@@ -257,3 +257,41 @@ fn a_user_who_may_only_read_and_write_is_enough() {
     wait_for(LONG, || tier.is_coherent());
     assert_eq!(tier.get_blocking(b"veritas:a"), Ok(Some(b"v".to_vec())));
 }
+
+#[test]
+fn a_user_with_the_documented_rights_has_all_that_tiered_caches_do() {
+    let redis = Redis::start();
+    let rights = [
+        "+get", "+mget", "+set", "+psetex", "+unlink", "+eval", "+getrange", "+pexpire", "+del", "+strlen",
+        "+time", "+client", "+ping", "+info",
+    ];
+    redis.cli(&[&["ACL", "SETUSER", "app", "on", ">pass", "~veritas:*", "-@all"][..], &rights].concat());
+    let url = format!("{}?user=app&pass=pass", redis.url());
+    let node = crate::nodes::Node::new(&url);
+    let cache = node.texts("t");
+    assert_eq!(cache.set_tagged_blocking(&1, "v".into(), &["tag"]), Ok(()));
+    let load = || Ok::<_, std::io::Error>("loaded".to_owned());
+    assert_eq!(cache.get_or_load_blocking(&2, load).unwrap(), "loaded");
+    assert_eq!(cache.delete_blocking(&1), Ok(true));
+    assert_eq!(cache.invalidate_tag_blocking("tag"), Ok(()));
+    assert_eq!(cache.clear_blocking(), Ok(()));
+    // What is dead in Redis is replaced by a script as well.
+    assert_eq!(cache.get_or_load_blocking(&2, load).unwrap(), "loaded");
+    assert!(node.tiered.redis().is_coherent());
+    wait_for(LONG, || redis.cli(&["CLIENT", "LIST"]).lines().count() <= 2);
+    let denied = redis.cli(&["ACL", "LOG"]);
+    assert!(denied.trim().is_empty(), "{denied}");
+    assert_eq!(node.tiered.redis().counters().errors, 0);
+}
+
+#[test]
+fn a_server_that_does_not_tell_the_time_is_asked_once() {
+    let redis = Redis::start();
+    redis.cli(&["ACL", "SETUSER", "app", "on", ">pass", "~*", "&*", "+@all", "-time"]);
+    let node = crate::nodes::Node::new(&format!("{}?user=app&pass=pass", redis.url()));
+    assert_eq!(node.texts("t").set_blocking(&1, "v".into()), Ok(()));
+    for key in 2..20 {
+        assert_eq!(node.texts("t").get_blocking(&key), None);
+    }
+    assert_eq!(node.tiered.redis().counters().errors, 1);
+}

@@ -16,6 +16,7 @@ mod sentinel;
 mod tls;
 mod stampede;
 mod tiered;
+mod topologies;
 mod server;
 mod server_doctor;
 mod server_findings;

@@ -529,6 +529,32 @@ fn another_schema_is_another_set_of_entries() {
 }
 
 #[test]
+fn namespaces_beyond_the_limit_are_counted_together_and_live_briefly_in_the_process() {
+    let redis = Redis::start();
+    let clock = VirtualClock::new();
+    let [one, other] = [(), ()].map(|()| Node::with(options(&redis.url()), Arc::new(clock.clone())));
+    for number in 0..4_097 {
+        drop(other.texts(&format!("n{number}")));
+    }
+    let (mine, theirs) = (one.texts("n4096"), other.texts("n4096"));
+    assert_eq!(mine.set_blocking(&1, "old".into()), Ok(()));
+    assert_eq!(theirs.get_blocking(&1).as_deref(), Some("old"));
+    assert_eq!(mine.set_blocking(&1, "new".into()), Ok(()));
+    clock.advance(Duration::from_millis(1_001));
+    assert_eq!(theirs.get_blocking(&1).as_deref(), Some("new"), "not told, it asks again");
+    assert_eq!(mine.clear_blocking(), Ok(()));
+    clock.advance(Duration::from_millis(1_001));
+    assert_eq!(theirs.get_blocking(&1), None);
+    assert_eq!(theirs.set_blocking(&2, "v".into()), Ok(()));
+    assert_eq!(mine.get_blocking(&2).as_deref(), Some("v"));
+    let statistics = other.caches.tiers()[0].statistics();
+    assert_eq!(statistics.namespaces.len(), 4_097);
+    assert_eq!(other.counts(veritas_cache::OVERFLOW).hits, 2);
+    other.caches.tiers()[0].reset_statistics();
+    assert_eq!(other.counts(veritas_cache::OVERFLOW).hits, 0);
+}
+
+#[test]
 fn a_bypassed_namespace_asks_nobody() {
     let redis = Redis::start();
     let node = Node::new(&redis.url());

@@ -141,20 +141,28 @@ pub(crate) fn run_member() {
             continue;
         }
         let load = Duration::from_millis(load.parse().expect("a number"));
-        let report = runtime.block_on(stampede(&values, key, load, &clock));
+        let report = runtime.block_on(stampede(tiered.redis(), &values, key, load, &clock));
         println!("{ANSWER}{} {} {}", report.served, report.loads, report.latest.as_micros());
     }
 }
 
-async fn stampede(values: &TieredCache<i64>, key: u64, load: Duration, clock: &Arc<SystemClock>) -> Report {
+async fn stampede(
+    redis: &RedisTier,
+    values: &TieredCache<i64>,
+    key: u64,
+    load: Duration,
+    clock: &Arc<SystemClock>,
+) -> Report {
     let loads = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
-            let (values, loads, clock) = (values.clone(), Arc::clone(&loads), Arc::clone(clock));
+            let (redis, values) = (redis.clone(), values.clone());
+            let (loads, clock) = (Arc::clone(&loads), Arc::clone(clock));
             tokio::spawn(async move {
                 let loader = || async {
                     loads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    tokio::time::sleep(load).await;
+                    // How long the source takes, so that others ask meanwhile; nothing is asserted of it.
+                    redis.pause(load).await;
                     // The value is when the loader had it: all processes share a host's clock.
                     Ok::<_, std::convert::Infallible>(clock.now().nanos())
                 };
