@@ -190,8 +190,13 @@ impl Shared {
         if lacks < need && !refused && tables < 2 {
             return false;
         }
-        // One at a time: whoever else is hungry will be so at its next turn.
-        let Ok(_feeding) = self.feeding.try_lock() else { return false };
+        // One at a time. Who has some room waits for its next turn; a value that is refused
+        // has none. (Whoever feeds waits for no lock but the registry's and the shards'.)
+        let _feeding = match self.feeding.try_lock() {
+            Ok(feeding) => feeding,
+            Err(_) if refused => self.feeding.lock().unwrap_or_else(PoisonError::into_inner),
+            Err(_) => return false,
+        };
         let now = self.clock.now();
         if lacks < need {
             if tables > 1 && self.feed_from_siblings(hungry, hash, need, tables, garbage) {

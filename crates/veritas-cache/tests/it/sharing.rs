@@ -246,3 +246,29 @@ fn a_value_that_does_not_outlive_its_own_storing_was_not_stored() {
     assert_eq!(statistics.sets, 2 + u64::from(stored));
     assert_eq!((there, statistics.evictions), (1, 1), "one of them had to go");
 }
+
+#[test]
+fn threads_that_feed_at_once_are_refused_nothing() {
+    let (caches, _clock) = caches(16 * MIB);
+    let early = caches.namespace::<Vec<u8>>("early");
+    (0..40_000_u32).for_each(|id| _ = early.set(&id, vec![0; 500]));
+    let refused = std::sync::atomic::AtomicU32::new(0);
+    let together = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (caches, refused, together) = (&caches, &refused, &together);
+            scope.spawn(move || {
+                let spaces: Vec<Cache<Vec<u8>>> =
+                    (0..25).map(|index| caches.namespace(&format!("late {thread} {index}"))).collect();
+                together.wait();
+                for id in 0..20_u32 {
+                    for cache in &spaces {
+                        let stored = cache.set(&id, vec![0; 500]);
+                        refused.fetch_add(u32::from(!stored), std::sync::atomic::Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(refused.into_inner(), 0);
+}
