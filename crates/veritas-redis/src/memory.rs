@@ -195,9 +195,8 @@ type ByBase = HashMap<Vec<u8>, Vec<Arc<Space>>>;
 /// Returns the namespace that a key's bytes count for: values and, of little weight, leases and versions.
 fn name_of<'a>(tiers: &Tiers, spaces: &'a ByBase, key: &[u8]) -> &'a str {
     let Some(base) = base_of(&tiers.redis.options().prefix, key) else { return OTHERS };
-    let holds = |space: &&Arc<Space>| {
-        matches!(space.keys.place(key), Some(Place::Value(_) | Place::HashedValue(_)))
-    };
+    let holds =
+        |space: &&Arc<Space>| matches!(space.keys.place(key), Some(Place::Value(_) | Place::HashedValue(_)));
     spaces.get(base).and_then(|open| open.iter().find(holds)).map_or(OTHERS, |space| &space.name)
 }
 

@@ -152,7 +152,13 @@ impl Plan {
             Self::Borrowed(mut wire) => {
                 probe(&mut *wire, shared.options.deadline).await?;
                 let untracked = Some("the application's connection does not tell us of changes".into());
-                Ok(Connection { wire, tracked: false, untracked, closed: Arc::new(Notify::new()), name: None })
+                Ok(Connection {
+                    wire,
+                    tracked: false,
+                    untracked,
+                    closed: Arc::new(Notify::new()),
+                    name: None,
+                })
             }
         }
     }

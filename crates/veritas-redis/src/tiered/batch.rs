@@ -133,7 +133,8 @@ where
             match standing {
                 Ok(Standing::Found(found)) if !found.fresh.is_zero() => {
                     self.space.counters.hit(found.length);
-                    let loaded: Loaded<V> = found.into_loaded(&self.tiers, &self.space, missing.located.canonical());
+                    let loaded: Loaded<V> =
+                        found.into_loaded(&self.tiers, &self.space, missing.located.canonical());
                     results[missing.index] = Some(Ok(loaded.value.clone()));
                     if let Some(claim) = missing.claim.take() {
                         claim.publish(loaded);

@@ -139,9 +139,9 @@ where
             let Some(loader) = take(&own) else { return Ok(Self::not_kept(None)) };
             let loading = move || async move { loader().await.map(Some).map_err(Arc::new) };
             let running = Running(&own);
-            let loaded = cache.load(cache.locate(&owned), &[], true, loading).await;
-            running.end(loaded.as_ref().map(|loaded| loaded.value.clone()).map_err(Arc::clone));
-            loaded
+            let result = cache.load(cache.locate(&owned), &[], true, loading).await;
+            running.end(result.as_ref().map(|loaded| loaded.value.clone()).map_err(Arc::clone));
+            result
         });
         if let Some(value) = shared(fetching.await)? {
             return Ok(value);
@@ -310,6 +310,7 @@ pub(super) struct Brought<V> {
 
 /// Takes an error out of its second wrapping. All forms of load share errors as `Arc<E>`,
 /// so that one may keep its own and those who waited get it all the same.
+#[expect(clippy::redundant_allocation, reason = "made twice for a load that failed, and nowhere else")]
 pub(super) fn shared<T, E>(result: Result<T, Arc<Arc<E>>>) -> Result<T, Arc<E>> {
     result.map_err(|error| Arc::clone(&*error))
 }

@@ -69,6 +69,9 @@ pub(crate) enum Outdated {
     Everything,
 }
 
+/// A tag, or with `None` the whole namespace, and the number of its note.
+type Numbered = (Option<u64>, u64);
+
 impl Pending {
     fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -109,11 +112,9 @@ impl Pending {
     /// Returns whether what is read of a key may be outdated.
     pub(crate) fn covers(&self, space: &Space, key: &[u8]) -> bool {
         self.notes.load(Ordering::Acquire) > 0
-            && self
-                .locked()
-                .spaces
-                .get(space.keys.base())
-                .is_some_and(|notes| notes.everything.is_some() || !notes.tags.is_empty() || notes.keys.contains_key(key))
+            && self.locked().spaces.get(space.keys.base()).is_some_and(|notes| {
+                notes.everything.is_some() || !notes.tags.is_empty() || notes.keys.contains_key(key)
+            })
     }
 
     /// Returns how many notes there are.
@@ -184,7 +185,7 @@ impl Pending {
     }
 
     /// Returns the versions that a namespace is to be given anew, with the numbers of their notes.
-    fn versions_of(&self, base: &[u8]) -> Option<(Arc<Space>, Vec<(Option<u64>, u64)>)> {
+    fn versions_of(&self, base: &[u8]) -> Option<(Arc<Space>, Vec<Numbered>)> {
         let state = self.locked();
         let notes = state.spaces.get(base)?;
         let tags = notes.tags.iter().map(|(tag, number)| (Some(*tag), *number));
@@ -192,7 +193,7 @@ impl Pending {
         Some((Arc::clone(&notes.space), whole.into_iter().chain(tags).collect()))
     }
 
-    fn made_good(&self, base: &[u8], (tag, number): (Option<u64>, u64)) {
+    fn made_good(&self, base: &[u8], (tag, number): Numbered) {
         self.done(base, |notes| match tag {
             Some(tag) => notes.tags.retain(|noted, at| *noted != tag || *at != number),
             None => drop(notes.everything.take_if(|at| *at == number)),

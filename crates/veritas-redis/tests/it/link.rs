@@ -262,8 +262,20 @@ fn a_user_who_may_only_read_and_write_is_enough() {
 fn a_user_with_the_documented_rights_has_all_that_tiered_caches_do() {
     let redis = Redis::start();
     let rights = [
-        "+get", "+mget", "+set", "+psetex", "+unlink", "+eval", "+getrange", "+pexpire", "+del", "+strlen",
-        "+time", "+client", "+ping", "+info",
+        "+get",
+        "+mget",
+        "+set",
+        "+psetex",
+        "+unlink",
+        "+eval",
+        "+getrange",
+        "+pexpire",
+        "+del",
+        "+strlen",
+        "+time",
+        "+client",
+        "+ping",
+        "+info",
     ];
     redis.cli(&[&["ACL", "SETUSER", "app", "on", ">pass", "~veritas:*", "-@all"][..], &rights].concat());
     let url = format!("{}?user=app&pass=pass", redis.url());

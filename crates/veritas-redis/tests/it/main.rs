@@ -12,12 +12,12 @@ mod nodes;
 mod outages;
 mod scene;
 mod sentinel;
-#[cfg(feature = "tls")]
-mod tls;
-mod stampede;
-mod tiered;
-mod topologies;
 mod server;
 mod server_doctor;
 mod server_findings;
+mod stampede;
+mod tiered;
+#[cfg(feature = "tls")]
+mod tls;
+mod topologies;
 mod tracking;

@@ -426,7 +426,8 @@ fn a_batch_counts_each_key_once_in_redis() {
     clock.advance(Duration::from_secs(25));
     let before = third.counts("t");
     third.caches.flush("t");
-    let again = cache.get_or_load_many_blocking(&[1_u32], |_| Ok::<_, std::io::Error>(vec![Some("new".into())]));
+    let again =
+        cache.get_or_load_many_blocking(&[1_u32], |_| Ok::<_, std::io::Error>(vec![Some("new".into())]));
     assert_eq!(again[0].as_ref().unwrap().as_deref(), Some("new"));
     let after = third.counts("t");
     assert_eq!((after.hits - before.hits, after.misses - before.misses), (1, 0));
