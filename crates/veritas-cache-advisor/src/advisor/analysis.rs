@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use veritas_cache::{Knob, KnobName, NamespaceReading, NamespaceStatistics};
-use veritas_model::{Finding, Moments, Monotonic, Proposal, Timestamp};
+use veritas_model::{Bytes, Finding, Moments, Monotonic, Timestamp};
 
 use super::{Advice, CacheAdvisor, State, locked};
 use crate::{
@@ -89,7 +89,16 @@ impl CacheAdvisor {
                 let knob = wish.as_ref().map(|wish| wish.knob);
                 let steady = tracked.steady.look(name, knob, at, self.shared.options.steady_for);
                 let (Some(knob), Some(wish)) = (steady, wish) else { continue };
-                advice.proposals.extend(proposal(&view, knob, &wish, budget, &donors));
+                let funding = if let Knob::Capacity(to) = knob {
+                    let Some(funding) = funding(&view, to, budget, &donors, tracked.funding.as_ref()) else {
+                        continue;
+                    };
+                    tracked.funding = Some(funding.clone());
+                    Some(funding)
+                } else {
+                    None
+                };
+                advice.proposals.extend(proposals::propose(&view, knob, funding, wish.finding.as_ref()));
             }
             advised.push(reading_of(&view, said));
         }
@@ -181,7 +190,7 @@ impl CacheAdvisor {
             advice.is_raise().then_some(wish)
         });
         if let (Some(advice), Some(_)) = (&said.capacity, &capacity) {
-            said.funding = budget.fund(view.reading, advice.to, advice.seconds_saved, donors);
+            said.funding = budget.fund(view.reading, advice.to, advice.seconds_saved, donors, None);
             if said.funding.is_none() {
                 said.reasons.push(
                     "no other namespace is known to lose less than half of what its bytes would save here"
@@ -211,24 +220,18 @@ impl CacheAdvisor {
     }
 }
 
-/// Makes the proposal of a wish that stands. The bytes are found anew: what stood is
-/// what was wished for, not who gives it.
-fn proposal(
+/// Finds the bytes of a capacity that stands: what stood is what was wished for, not who
+/// gives it.
+fn funding(
     view: &View<'_>,
-    knob: Knob,
-    wish: &Wish,
+    to: Bytes,
     budget: &Budget,
     donors: &[Donor<'_>],
-) -> Option<Proposal> {
-    let funding = match knob {
-        Knob::Capacity(to) => {
-            let now = view.curve.miss_ratio_at(view.capacity)?;
-            let gain = view.saved_by(now - view.curve.miss_ratio_at(to)?);
-            Some(budget.fund(view.reading, to, gain, donors)?)
-        }
-        _ => None,
-    };
-    proposals::propose(view, knob, funding, wish.finding.as_ref())
+    before: Option<&Funding>,
+) -> Option<Funding> {
+    let now = view.curve.miss_ratio_at(view.capacity)?;
+    let gain = view.saved_by(now - view.curve.miss_ratio_at(to)?);
+    budget.fund(view.reading, to, gain, donors, before)
 }
 
 /// A knob that should be turned, and why.

@@ -9,7 +9,7 @@ use super::shared::Kept;
 use crate::{
     AdvisorOptions, EstimatorOptions, MissRatioCurve, MissRatioEstimator, TtlCurve, TtlEstimator, TtlOptions,
     hot_keys::{BigKeys, HotKeys},
-    proposals::steady::Steady,
+    proposals::{budget::Funding, steady::Steady},
     recording::Recorded,
     sample::SampleRate,
 };
@@ -58,6 +58,8 @@ pub(crate) struct Tracked {
     fed_look_ups: u64,
     look_ups_before: u64,
     pub(crate) steady: Steady,
+    /// Who was last asked to give it bytes.
+    pub(crate) funding: Option<Funding>,
 }
 
 impl Tracked {
@@ -81,6 +83,7 @@ impl Tracked {
             fed_look_ups: 0,
             look_ups_before: reading.statistics.total_requests(),
             steady: Steady::default(),
+            funding: None,
         }
     }
 

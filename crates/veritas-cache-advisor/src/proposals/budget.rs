@@ -71,13 +71,15 @@ impl Budget {
 
     /// Finds the bytes that bring a namespace to `to`: what is free, else what the
     /// namespace gives that loses least, as long as that is at most half of what is
-    /// gained (`gain`, in seconds of loading per second).
+    /// gained (`gain`, in seconds of loading per second). Who gave `before` gives the same again
+    /// while that will do, so that a proposal keeps its identity while grants move.
     pub(crate) fn fund(
         &self,
         reading: &NamespaceReading,
         to: Bytes,
         gain: f64,
         donors: &[Donor<'_>],
+        before: Option<&Funding>,
     ) -> Option<Funding> {
         let has = committed(self.total, reading).get();
         let needed = to.get().saturating_sub(has);
@@ -85,14 +87,32 @@ impl Budget {
             return Some(Funding { donor: None, loss: 0.0 });
         }
         let missing = needed - self.free.get();
-        let gifts = donors.iter().filter(|donor| donor.reading.name != reading.name).filter_map(|donor| {
+        let gift = |donor: &Donor<'_>, left: u64| {
             let has = committed(self.total, donor.reading);
-            let left = Bytes::new(has.get().checked_sub(missing).filter(|left| *left >= LEAST)?);
+            let gives = has.get().checked_sub(left).is_some_and(|gives| gives >= missing);
+            let left = Bytes::new(left);
             let loss = donor.loses(has, left)? * donor.loading;
-            (loss <= WORTH_TAKING * gain).then(|| Funding {
+            (gives && left.get() >= LEAST && loss <= WORTH_TAKING * gain).then(|| Funding {
                 donor: Some(turn(&donor.reading.name, &donor.reading.tuning, Knob::Capacity(left))),
                 loss,
             })
+        };
+        let others = || donors.iter().filter(|donor| donor.reading.name != reading.name);
+        if let Some(turn) = before.and_then(|before| before.donor.as_ref())
+            && let Knob::Capacity(left) = turn.forward
+            && let Some(again) = others()
+                .find(|donor| donor.reading.name == turn.namespace)
+                .and_then(|donor| gift(donor, left.get()))
+                .filter(|again| again.donor.as_ref() == Some(turn))
+        {
+            return Some(again);
+        }
+        let gifts = others().filter_map(|donor| {
+            let has = committed(self.total, donor.reading).get();
+            let left = has.checked_sub(missing)?;
+            // A little more is given, so that it will do at the next look too.
+            let grain = (has / 16).max(1);
+            gift(donor, left - left % grain).or_else(|| gift(donor, left))
         });
         gifts.min_by(|one, other| one.loss.total_cmp(&other.loss))
     }

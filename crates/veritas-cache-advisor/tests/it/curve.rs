@@ -123,7 +123,9 @@ fn a_real_cache_s_misses_bring_the_curve_nearer() {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of misses")]
         let misses = (replayed(&proof, known) * REQUESTS as f64).round() as u64;
         let corrected = estimator.curve_through(known, misses);
-        for ((point, corrected), size) in proof.curve.points.iter().zip(&corrected.points).zip(&proof.sizes) {
+        let points = proof.curve.points.iter().zip(&corrected.points).zip(&proof.sizes);
+        // Every second size, and not the one that is known.
+        for ((point, corrected), size) in points.step_by(2) {
             let truth = replayed(&proof, *size);
             plain += (point.miss_ratio - truth).abs();
             through += (corrected.miss_ratio - truth).abs();

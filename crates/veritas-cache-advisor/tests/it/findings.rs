@@ -188,6 +188,23 @@ fn findings_and_proposals_keep_their_identity() {
 }
 
 #[test]
+fn a_proposal_keeps_its_identity_while_the_grants_of_who_gives_move() {
+    let mut application = Application::new(6 * MIB, 25, options());
+    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(MIB)), ..forever() }, 6_000, 0.8);
+    // It may take what there is, and takes it slowly: of what it stores little is asked for again.
+    application.open("idle", forever(), 50, 0.0).load = Duration::from_millis(1);
+    let filler = application.caches.namespace::<Vec<u8>>("idle");
+    let mut identities = std::collections::BTreeSet::new();
+    for second in 0..480_u64 {
+        application.run(Duration::from_secs(1));
+        (0..8).for_each(|number| drop(filler.set(&(1_000_000 + second * 8 + number), vec![0; 1_000])));
+        identities.extend(application.advice.proposals.iter().map(|proposal| proposal.id.clone()));
+    }
+    assert!(!application.advice.proposals.is_empty());
+    assert!(identities.len() <= 4, "{} proposals in eight minutes", identities.len());
+}
+
+#[test]
 fn namespaces_beyond_the_bound_are_left_out_and_counted() {
     let bound = AdvisorOptions { namespaces: 3, ..options() };
     let mut application = Application::new(8 * MIB, 18, bound);
