@@ -416,7 +416,9 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         };
         let mut inserted = self.store.insert(key, entry, now);
         if let Err(refused) = inserted {
-            inserted = if feed(true, outcome) { self.store.insert(key, refused, now) } else { Err(refused) };
+            // For what can never fit, nobody else is to leave.
+            let helped = self.store.may_admit(weight) && feed(true, outcome);
+            inserted = if helped { self.store.insert(key, refused, now) } else { Err(refused) };
         } else if let Ok(Inserted { hungry: true, .. }) = inserted {
             feed(false, outcome);
         }

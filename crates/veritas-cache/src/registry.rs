@@ -202,8 +202,12 @@ impl Shared {
             if tables > 1 && self.feed_from_siblings(hungry, hash, need, tables, garbage) {
                 return true;
             }
-            // Its own shards hold what it may have: a heavy value goes before lighter ones.
-            return refused && hungry.shrink(need, Some(hash), now, garbage) > 0;
+            // Its own shards hold what it may have: a heavy value goes before lighter ones, if
+            // they are enough.
+            let may_have = hungry.capacity().saturating_add(self.budget.free());
+            return refused
+                && may_have >= enough_for(need)
+                && hungry.shrink(need, Some(hash), now, garbage) > 0;
         }
         let stores: Vec<Arc<dyn Any>> =
             self.registry().by_name.values().flat_map(|open| &open.stores).cloned().collect();

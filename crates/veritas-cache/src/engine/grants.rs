@@ -31,8 +31,12 @@ impl Budget {
         self.free.update(Ordering::Relaxed, Ordering::Relaxed, subtract).min(wanted)
     }
 
+    pub(crate) fn free(&self) -> u64 {
+        self.free.load(Ordering::Relaxed)
+    }
+
     fn is_used_up(&self) -> bool {
-        self.free.load(Ordering::Relaxed) == 0
+        self.free() == 0
     }
 
     fn give(&self, returned: u64) {

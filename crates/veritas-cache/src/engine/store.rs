@@ -189,6 +189,18 @@ impl<V> Store<V> {
         Ok(Inserted { hungry, kept, leaving })
     }
 
+    /// Returns whether an entry of that weight would be admitted, given all the room that
+    /// one shard may have.
+    pub(crate) fn may_admit(&self, weight: u64) -> bool {
+        weight <= heaviest(self.most())
+    }
+
+    /// Returns the most that one shard may weigh.
+    fn most(&self) -> u64 {
+        let limit = self.namespace.grants.limit();
+        (limit / self.shards.len() as u64).max(limit.min(SMALLEST_PART))
+    }
+
     /// Raises what the shard may weigh so that `weight` more fits, if that is granted.
     /// Returns whether less was granted than wanted.
     fn make_room(&self, table: &mut Table<V>, weight: u64) -> bool {
@@ -203,7 +215,7 @@ impl<V> Store<V> {
         let needed = if weight > heaviest(capacity.max(fair)) { enough } else { 0 };
         let step = (capacity / 2).clamp(SMALLEST_STEP, LARGEST_STEP).max(enough);
         let wanted = (capacity + step).min(fair).max(needed);
-        if wanted <= capacity || wanted > fair.max(limit.min(SMALLEST_PART)) {
+        if wanted <= capacity || wanted > self.most() {
             return false;
         }
         let taken = self.namespace.grants.take(&self.budget, wanted - capacity);
