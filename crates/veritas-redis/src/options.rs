@@ -40,7 +40,8 @@ pub struct RedisOptions {
 pub enum Topology {
     /// One server.
     Single(Endpoint),
-    /// One primary that the sentinels know by name. They are asked at each connect.
+    /// One primary that the sentinels know by name. They are asked at each connect, and
+    /// every second whether it is still the same.
     Sentinel {
         /// The sentinels, at least one.
         sentinels: Vec<Endpoint>,

@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) closed: Arc<Notify>,
     /// What the server calls it, if it tells.
     pub(crate) name: Option<Former>,
+    /// Where the sentinels said that the primary is.
+    pub(crate) primary: Option<String>,
 }
 
 impl Link {
@@ -107,6 +109,18 @@ impl Link {
 }
 
 impl Source {
+    /// Prepares to ask the sentinels where the primary is; `None` when there are none.
+    pub(super) fn look(
+        &self,
+        limit: Duration,
+    ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
+        let Self::Sentinel { sentinels, master, server } = self else { return None };
+        let (sentinels, master, server) = (sentinels.clone(), master.clone(), server.clone());
+        Some(async move {
+            ask_sentinels(&sentinels, &master, &server, limit).await.ok().map(|endpoint| endpoint.to_string())
+        })
+    }
+
     /// Prepares one attempt to connect.
     fn attempt(
         &self,
@@ -147,7 +161,8 @@ impl Plan {
             Self::Sentinel { sentinels, master, server } => {
                 let endpoint =
                     ask_sentinels(&sentinels, &master, &server, shared.options.connect_timeout).await?;
-                connect(&shared, &endpoint, former, true).await
+                let connection = connect(&shared, &endpoint, former, true).await?;
+                Ok(Connection { primary: Some(endpoint.to_string()), ..connection })
             }
             Self::Borrowed(mut wire) => {
                 probe(&mut *wire, shared.options.deadline).await?;
@@ -158,6 +173,7 @@ impl Plan {
                     untracked,
                     closed: Arc::new(Notify::new()),
                     name: None,
+                    primary: None,
                 })
             }
         }
@@ -252,7 +268,14 @@ async fn connect(
         }
     }
     probe(&mut wire, shared.options.deadline).await?;
-    Ok(Connection { wire: Box::new(wire), tracked: untracked.is_none(), untracked, closed, name })
+    Ok(Connection {
+        wire: Box::new(wire),
+        tracked: untracked.is_none(),
+        untracked,
+        closed,
+        name,
+        primary: None,
+    })
 }
 
 /// Turns tracking on. Also has the connection before this one closed by the server:

@@ -13,6 +13,7 @@ use super::{
     Detour, Link, Lost, Node, Shared, Source, Wire,
     attach::Connection,
     cluster::{self, Redirect},
+    jittered,
     pack::{Packed, Place},
     work::{Answers, Ask, Work, enqueue},
 };
@@ -31,6 +32,11 @@ pub(crate) const TRIP_LENGTH: usize = 512;
 /// After how long a demoted server may be left again: when no other takes its place,
 /// its reads are still worth more than an endless reconnecting.
 const DEMOTED_PAUSE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How often the sentinels are asked whether the primary is still the same, at least. One that
+/// lost its part in a failover is told so by them after eight seconds only, or never when
+/// they do not reach it, and takes writes until then, which are lost.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Whether a round trip ended with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +71,7 @@ impl Link {
         let mut beat = Instant::now() + heartbeat;
         let mut beating = false;
         let mut closing = false;
+        let (mut looks, mut look) = (JoinSet::new(), Instant::now() + jittered(LOOK));
         loop {
             while trips.len() < TRIPS
                 && let Some(trip) = self.next_trip()
@@ -97,6 +104,18 @@ impl Link {
                 () = sleep_until(expiry.unwrap_or(beat)), if expiry.is_some() => {
                     if self.expire_waiting() {
                         return Lost::Silent;
+                    }
+                }
+                Some(named) = looks.join_next() => {
+                    // Sentinels that do not answer say nothing of the primary.
+                    if let Ok(Some(named)) = named && connection.primary.as_ref() != Some(&named) {
+                        return Lost::Demoted;
+                    }
+                }
+                () = sleep_until(look), if self.finds_the_primary() && looks.is_empty() => {
+                    look = Instant::now() + jittered(LOOK);
+                    if let Some(asking) = self.source.look(self.shared.options.connect_timeout) {
+                        looks.spawn(asking);
                     }
                 }
                 // Also beside a command that may take long: the others' news come over this connection.

@@ -107,9 +107,9 @@ fn tiered_caches_share_what_sentinels_watch_and_its_failover() {
     assert_eq!(theirs.get_blocking(&100_u32).as_deref(), Some("before"));
     let generations = [&one, &other].map(|node| node.tiered.redis().generation());
     servers.failover();
-    // Until the old primary is told that it is none it takes writes, which are lost then:
-    // so does every client of a server with asynchronous replication. What counts is
-    // that nobody stays with it, though nobody writes.
+    // The old primary takes writes, which are lost then, until it is told that it is none:
+    // by the sentinels after eight seconds or more. Nobody here stays with it that long,
+    // though nobody writes.
     for (node, generation) in [&one, &other].into_iter().zip(generations) {
         wait_for(LONG, || node.tiered.redis().generation() > generation && node.tiered.redis().is_coherent());
     }
