@@ -189,19 +189,24 @@ fn findings_and_proposals_keep_their_identity() {
 
 #[test]
 fn a_proposal_keeps_its_identity_while_the_grants_of_who_gives_move() {
-    let mut application = Application::new(6 * MIB, 25, options());
-    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(MIB)), ..forever() }, 6_000, 0.8);
-    // It may take what there is, and takes it slowly: of what it stores little is asked for again.
+    let mut application = Application::new(8 * MIB, 25, options());
+    application.open("users", NamespaceOptions { capacity: Some(Bytes::new(MIB)), ..forever() }, 2_500, 0.6);
+    // Of what it holds little is asked for again, and a third one takes what is free bit by bit.
     application.open("idle", forever(), 50, 0.0).load = Duration::from_millis(1);
-    let filler = application.caches.namespace::<Vec<u8>>("idle");
+    let idle = application.caches.namespace::<Vec<u8>>("idle");
+    let third = application.caches.namespace::<Vec<u8>>("third");
+    (0..4_500_u64).for_each(|key| drop(idle.set(&key, vec![0; 1_000])));
     let mut identities = std::collections::BTreeSet::new();
-    for second in 0..480_u64 {
+    for second in 0..400_u64 {
         application.run(Duration::from_secs(1));
-        (0..8).for_each(|number| drop(filler.set(&(1_000_000 + second * 8 + number), vec![0; 1_000])));
-        identities.extend(application.advice.proposals.iter().map(|proposal| proposal.id.clone()));
+        (0..5).for_each(|number| drop(third.set(&(second * 5 + number), vec![0; 1_000])));
+        if second > 310 {
+            identities.extend(application.advice.proposals.iter().map(|proposal| proposal.id.clone()));
+        }
     }
-    assert!(!application.advice.proposals.is_empty());
-    assert!(identities.len() <= 4, "{} proposals in eight minutes", identities.len());
+    assert_eq!(application.advice.proposals.len(), 1);
+    assert!(application.advice.proposals[0].summary.ends_with("from idle"));
+    assert!(identities.len() <= 2, "{} proposals in a minute and a half", identities.len());
 }
 
 #[test]
