@@ -160,7 +160,8 @@ impl Caches {
     /// Turns a knob of a namespace and returns the knob that turns it back.
     ///
     /// A namespace that is not open yet gets it when it is opened, so that what was
-    /// kept of an earlier run can be set before the application is up.
+    /// kept of an earlier run can be set before the application is up. One that is opened
+    /// beyond [`CacheOptions::max_namespaces`] never gets it: tune [`OVERFLOW`].
     ///
     /// # Errors
     ///

@@ -176,7 +176,9 @@ impl Function {
     }
 
     /// Begins the key of a call with `arguments` arguments. `here` is any closure of the
-    /// function's body: its type tells which function it is, of which types.
+    /// function's body: the name of its type tells which function it is, of which types. Types
+    /// with one name are taken for one: two closures that were made in one function, or
+    /// the types of two versions of one crate.
     #[inline]
     pub fn key<H>(&'static self, _here: &H, arguments: usize) -> CallKey {
         let type_name = std::any::type_name::<H>();

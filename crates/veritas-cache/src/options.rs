@@ -15,7 +15,9 @@ pub struct CacheOptions {
     /// Namespaces take it in steps as they fill; when it is used up, each gets its
     /// share ([`NamespaceOptions::capacity`], else an equal one) of what others hold
     /// beyond theirs. A value is refused that is heavier than 97 % of a shard's part of the
-    /// namespace's capacity (of 1 MiB, where that is more and the capacity is).
+    /// namespace's capacity (of 1 MiB, where that is more and the capacity is), and, while all of it
+    /// is used, one that is heavier than its namespace's share. Types under one name
+    /// share evenly what the name has.
     pub capacity: Bytes,
     /// How long an entry lives when nobody says otherwise. 0 stores nothing; a
     /// time beyond the clock's range is for ever. Default 300 s.
