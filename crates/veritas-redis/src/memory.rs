@@ -106,7 +106,7 @@ pub(crate) async fn measure(tiers: &Tiers, scan_time: Duration) -> Result<TierMe
             }
         }
     }
-    let (mut sampled, mut rows) = (0, Vec::new());
+    let (mut all, mut samples) = (Vec::new(), Vec::new());
     let names: Vec<String> = strata.keys().cloned().collect();
     for (name, most) in names.iter().zip(allot(&strata)) {
         let (count, count_variance) = strata[name];
@@ -115,9 +115,14 @@ pub(crate) async fn measure(tiers: &Tiers, scan_time: Duration) -> Result<TierMe
         let usages = tiers.redis.memory_usage(asked, 0).await;
         let usages: Vec<f64> =
             usages.into_iter().filter_map(|usage| usage.ok().flatten()).map(as_float).collect();
-        sampled += usages.len() as u64;
-        rows.push((name.clone(), Stratum::of(count, count_variance, &usages)));
+        all.extend_from_slice(&usages);
+        samples.push((name.clone(), count, count_variance, usages));
     }
+    let sampled = all.len() as u64;
+    let rows: Vec<(String, Stratum)> = samples
+        .into_iter()
+        .map(|(name, count, variance, usages)| (name, Stratum::of(count, variance, &usages, &all)))
+        .collect();
     let total = stats
         .into_iter()
         .map(|(_, stats)| stats.ok().as_ref().and_then(read_total))

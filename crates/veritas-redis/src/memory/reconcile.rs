@@ -31,13 +31,14 @@ pub(super) struct Stratum {
 }
 
 impl Stratum {
-    /// Sums up a sample. With less than two values the mean is as uncertain as it is large.
-    pub(super) fn of(keys: f64, keys_variance: f64, usages: &[f64]) -> Self {
+    /// Sums up a sample. With less than two values the mean is as uncertain as those of all
+    /// namespaces together, `all`, are far apart and large: nothing else is known of it.
+    pub(super) fn of(keys: f64, keys_variance: f64, usages: &[f64], all: &[f64]) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "samples are hundreds")]
         let count = usages.len() as f64;
-        let mean = if usages.is_empty() { 0.0 } else { usages.iter().sum::<f64>() / count };
+        let mean = mean_of(usages).or_else(|| mean_of(all)).unwrap_or_default();
         let mean_variance = if usages.len() < 2 {
-            (mean + 100.0).powi(2)
+            all.iter().fold(mean + 100.0, |most, usage| most.max(usage - mean)).powi(2)
         } else {
             let squares: f64 = usages.iter().map(|usage| (usage - mean).powi(2)).sum();
             // A sample of all of them is no sample.
@@ -45,6 +46,12 @@ impl Stratum {
         };
         Self { keys, keys_variance, mean, mean_variance }
     }
+}
+
+fn mean_of(usages: &[f64]) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "samples are hundreds")]
+    let count = usages.len() as f64;
+    (count > 0.0).then(|| usages.iter().sum::<f64>() / count)
 }
 
 /// What all keys of the server take together.
@@ -106,7 +113,8 @@ mod tests {
 
     #[test]
     fn values_of_one_size_leave_the_tables_to_the_total() {
-        let strata = [Stratum::of(50_000.0, 0.0, &[88.0; 200]), Stratum::of(50_000.0, 0.0, &[2_100.0; 200])];
+        let strata =
+            [Stratum::of(50_000.0, 0.0, &[88.0; 200], &[]), Stratum::of(50_000.0, 0.0, &[2_100.0; 200], &[])];
         let total = Total { bytes: 50_000.0 * (88.0 + 2_100.0 + 2.0 * 53.0), keys: 100_000.0 };
         let figures = reconcile(&strata, Some(total));
         check_near(figures[0].bytes, 50_000.0 * 141.0, 0.01);
@@ -117,7 +125,7 @@ mod tests {
     #[test]
     fn where_sizes_differ_the_total_corrects_the_mean() {
         let wild: Vec<f64> = (0..200).map(|index| if index % 20 == 0 { 40_000.0 } else { 200.0 }).collect();
-        let strata = [Stratum::of(50_000.0, 0.0, &[300.0; 200]), Stratum::of(50_000.0, 0.0, &wild)];
+        let strata = [Stratum::of(50_000.0, 0.0, &[300.0; 200], &[]), Stratum::of(50_000.0, 0.0, &wild, &[])];
         // In truth every 16th is large.
         let truth = 50_000.0 * (40_000.0 / 16.0 + 200.0 * 15.0 / 16.0 + 61.0);
         let total = Total { bytes: 50_000.0 * 361.0 + truth, keys: 100_000.0 };
@@ -130,9 +138,18 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_without_a_sample_has_a_bound_that_covers_it() {
+        let others = [1_000.0, 1_100.0, 900.0];
+        let figure = reconcile(&[Stratum::of(10.0, 0.0, &[], &others)], None)[0];
+        // In truth its keys take as much as the others'.
+        assert!((figure.bytes - 10.0 * 1_061.0).abs() <= figure.error_bound, "{figure:?}");
+        assert!(figure.bytes > 5_000.0);
+    }
+
+    #[test]
     fn nothing_is_nothing() {
         assert_eq!(reconcile(&[], Some(Total::default())), []);
-        let one = reconcile(&[Stratum::of(1.0, 0.0, &[])], None);
+        let one = reconcile(&[Stratum::of(1.0, 0.0, &[], &[])], None);
         assert!(one[0].bytes.is_finite() && one[0].error_bound.is_finite());
     }
 }
