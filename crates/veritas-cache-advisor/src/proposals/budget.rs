@@ -111,8 +111,8 @@ impl Budget {
             let has = committed(self.total, donor.reading).get();
             let left = has.checked_sub(missing)?;
             // A little more is given, so that it will do at the next look too.
-            let grain = (has / 16).max(1);
-            gift(donor, left - left % grain).or_else(|| gift(donor, left))
+            let unit = (has / 16).max(1);
+            gift(donor, left - left % unit).or_else(|| gift(donor, left))
         });
         gifts.min_by(|one, other| one.loss.total_cmp(&other.loss))
     }
