@@ -106,7 +106,7 @@ pub(crate) async fn measure(tiers: &Tiers, scan_time: Duration) -> Result<TierMe
             }
         }
     }
-    let (mut all, mut samples) = (Vec::new(), Vec::new());
+    let (mut all, mut by_name) = (Vec::new(), Vec::new());
     let names: Vec<String> = strata.keys().cloned().collect();
     for (name, most) in names.iter().zip(allot(&strata)) {
         let (count, count_variance) = strata[name];
@@ -116,10 +116,10 @@ pub(crate) async fn measure(tiers: &Tiers, scan_time: Duration) -> Result<TierMe
         let usages: Vec<f64> =
             usages.into_iter().filter_map(|usage| usage.ok().flatten()).map(as_float).collect();
         all.extend_from_slice(&usages);
-        samples.push((name.clone(), count, count_variance, usages));
+        by_name.push((name.clone(), count, count_variance, usages));
     }
     let sampled = all.len() as u64;
-    let rows: Vec<(String, Stratum)> = samples
+    let rows: Vec<(String, Stratum)> = by_name
         .into_iter()
         .map(|(name, count, variance, usages)| (name, Stratum::of(count, variance, &usages, &all)))
         .collect();
