@@ -195,11 +195,11 @@ fn a_proposal_keeps_its_identity_while_the_grants_of_who_gives_move() {
     application.open("idle", forever(), 50, 0.0).load = Duration::from_millis(1);
     let idle = application.caches.namespace::<Vec<u8>>("idle");
     let third = application.caches.namespace::<Vec<u8>>("third");
-    (0..4_500_u64).for_each(|key| drop(idle.set(&key, vec![0; 1_000])));
+    (0..4_500_u64).for_each(|key| assert!(idle.set(&key, vec![0; 1_000])));
     let mut identities = std::collections::BTreeSet::new();
     for second in 0..400_u64 {
         application.run(Duration::from_secs(1));
-        (0..5).for_each(|number| drop(third.set(&(second * 5 + number), vec![0; 1_000])));
+        (0..5).for_each(|number| assert!(third.set(&(second * 5 + number), vec![0; 1_000])));
         if second > 310 {
             identities.extend(application.advice.proposals.iter().map(|proposal| proposal.id.clone()));
         }
