@@ -96,6 +96,8 @@ pub(crate) struct Table<V> {
     admits: u64,
     /// The weight of an entry that the number of remembered evictions rests on.
     expected: u64,
+    /// How many evicted keys `cache` remembers. It does not tell either.
+    remembers: u64,
     /// The size of a place in the slab; 0 before the first entry.
     place: usize,
     /// The most places that were in use at a time: a slab never shrinks.
@@ -151,7 +153,8 @@ impl<V> Table<V> {
         let hand_out = HandOut { unclaimed: Arc::clone(&unclaimed) };
         let cache = Cache::with_options(options, ByWeight, Brought, hand_out);
         let admits = heaviest(capacity);
-        Self { cache, unclaimed, admits, expected, place: 0, places: 0, departures: 0 }
+        let remembers = capacity / expected.max(1) / 2;
+        Self { cache, unclaimed, admits, expected, remembers, place: 0, places: 0, departures: 0 }
     }
 
     #[inline]
@@ -181,15 +184,17 @@ impl<V> Table<V> {
     ///
     /// `quick_cache` remembers half as many evicted keys as it expects entries. We
     /// know what entries weigh only once there are some: while they are few, a table
-    /// whose expectation was wrong is made anew. So is one whose hot part is worn: it is
-    /// rounded down at each change of the capacity, and never up.
+    /// whose expectation was wrong is made anew. So is one whose hot part, or whose memory of
+    /// evicted keys, is worn: both are rounded down at each change of the capacity, and never
+    /// up. (A table that began with room for one entry would never remember any.)
     pub(crate) fn grow(&mut self, capacity: u64, weight: u64) {
         let entries = self.cache.len();
         let mean = if entries == 0 { weight } else { self.cache.weight() / entries as u64 }.max(1);
         let expected = self.expected;
         let wrong = mean > expected.saturating_mul(3) / 2 || expected > mean.saturating_mul(3) / 2;
         let least = heaviest(capacity);
-        let is_worn = self.would_admit(capacity) < least - least / 256;
+        let is_forgetful = self.would_remember(capacity) < capacity / mean / 2 * 7 / 8;
+        let is_worn = is_forgetful || self.would_admit(capacity) < least - least / 256;
         // What weighs more than a new table admits can stay in this one only.
         let fits = || self.cache.iter().all(|(_, entry)| entry.weight() <= least);
         if entries == 0 || ((wrong || is_worn) && entries <= MOST_MOVED && fits()) {
@@ -205,6 +210,7 @@ impl<V> Table<V> {
 
     fn set_capacity(&mut self, capacity: u64) {
         self.admits = self.would_admit(capacity);
+        self.remembers = self.would_remember(capacity);
         self.cache.set_capacity(capacity);
     }
 
@@ -221,6 +227,20 @@ impl<V> Table<V> {
         }
         let share = self.admits as f64 / self.capacity() as f64;
         ((capacity as f64 * share) as u64).clamp(capacity.min(1), capacity)
+    }
+
+    /// Returns how many evicted keys it would remember with another capacity, as `quick_cache` reckons.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "the same arithmetic as the engine's"
+    )]
+    fn would_remember(&self, capacity: u64) -> u64 {
+        if self.capacity() == 0 {
+            return self.remembers;
+        }
+        (self.remembers as f64 * (capacity as f64 / self.capacity() as f64)) as u64
     }
 
     /// Lowers the capacity and returns what had to leave for it.
