@@ -121,6 +121,11 @@ fn misses(tally: &Tally) -> f64 {
     tally.misses as f64
 }
 
+#[expect(clippy::cast_precision_loss, reason = "counts of look-ups stay below 2^53")]
+fn misses_and_hits(tally: &Tally) -> f64 {
+    tally.look_ups as f64
+}
+
 fn seconds(tally: &Tally) -> f64 {
     tally.seconds
 }
@@ -168,7 +173,9 @@ impl Measured<'_> {
     /// Puts the gain together. A gain in misses that is paid for with time is judged by
     /// the time.
     pub(crate) fn gain(self) -> MeasuredGain {
-        let look_ups = self.look_ups.max(1.0);
+        // Where every key was recorded, the replay holds all look-ups of its span.
+        let replayed = misses_and_hits(&self.replayed.total.before);
+        let look_ups = if self.is_sampled { self.look_ups } else { replayed }.max(1.0);
         let of = |figure: fn(&Tally) -> f64, seed: u64| gain(self.replayed, self.is_sampled, figure, seed);
         let by_misses = of(misses, self.seed);
         let by_seconds = of(seconds, self.seed ^ 2).map(|gain| self.with_own_error(gain));
@@ -254,8 +261,11 @@ mod tests {
         assert_eq!((gain.metric, gain.pairs), (WorkMetric::Misses, 20));
         assert!(gain.gain_interval.low > 0.7 && gain.gain_interval.high < 0.78, "{gain:?}");
         assert!(gain.p_value < 1e-4);
+        // Every key was recorded: the misses are those of the look-ups that were replayed.
+        assert!((gain.before - (820.0 - 1.0) / 2_000.0).abs() < 1e-9, "{}", gain.before);
         // Half as many misses per look-up, since the sample held half of the look-ups only.
-        assert!((gain.before - 0.5 * (820.0 - 1.0) / 2_000.0).abs() < 1e-9, "{}", gain.before);
+        let sampled = measured(&replayed(&windows, &[]), true);
+        assert!((sampled.before - gain.before / 2.0).abs() < 1e-9, "{}", sampled.before);
     }
 
     #[test]
