@@ -128,7 +128,9 @@ impl Kind {
             Self::AlertRules => Err(refused()),
             Self::Flag => text.parse().map(Value::Flag).map_err(|_| refused()),
             Self::Integer { .. } => self.integer(Some(text.parse().map_err(|_| refused())?)),
-            Self::Path | Self::Text | Self::Url if text.is_empty() => Err(Complaint::new("is empty", self.expects())),
+            Self::Path | Self::Text | Self::Url if text.is_empty() => {
+                Err(Complaint::new("is empty", self.expects()))
+            }
             Self::Path => Ok(Value::Path(PathBuf::from(text))),
             Self::Seconds { .. } => self.seconds(Some(seconds(text).ok_or_else(refused)?)),
             Self::SqliteTargets => {
@@ -189,7 +191,8 @@ impl Kind {
     }
 
     fn url(self, text: &str) -> Result<Value, Complaint> {
-        let Some((_, rest)) = text.split_once("://").filter(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
+        let Some((_, rest)) =
+            text.split_once("://").filter(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
         else {
             return Err(Complaint::new(format!("is not {}", self.noun()), self.expects()));
         };

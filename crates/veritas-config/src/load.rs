@@ -263,7 +263,8 @@ fn contradictions(config: &Config, resolved: &[Resolved]) -> Vec<Problem> {
 fn unknown_variable(variable: &str) -> Problem {
     let variables: Vec<String> = SETTINGS.iter().filter_map(Setting::variable).collect();
     let hint = if variable.contains("SECRET") || variable.contains("PASSWORD") {
-        "secrets are read from files: set VERITAS_JWT_SECRET_FILE or VERITAS_TARGETS_REDIS_PASSWORD_FILE".to_owned()
+        "secrets are read from files: set VERITAS_JWT_SECRET_FILE or VERITAS_TARGETS_REDIS_PASSWORD_FILE"
+            .to_owned()
     } else {
         nearest(variable, variables.iter().map(String::as_str)).map_or_else(
             || "`veritas config show` lists every setting".to_owned(),
@@ -353,10 +354,9 @@ impl Values<'_> {
             },
             optimize: Optimize { modes: modes.to_vec() },
             sqlite: set(self.sqlite_targets("targets.sqlite")),
-            redis: self.text("targets.redis").map(|url| RedisTarget {
-                url,
-                password_file: self.path("targets.redis_password_file"),
-            }),
+            redis: self
+                .text("targets.redis")
+                .map(|url| RedisTarget { url, password_file: self.path("targets.redis_password_file") }),
             alert_rules: set(self.alert_rules("alerts.rules")),
         }
     }

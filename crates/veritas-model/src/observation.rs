@@ -40,9 +40,18 @@ impl Unit {
 
     /// Reads the word that [`Self::as_str`] writes.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Count, Self::PerSecond, Self::Seconds, Self::Bytes, Self::Ratio, Self::Rows, Self::VmSteps, Self::Misses]
-            .into_iter()
-            .find(|unit| unit.as_str() == word)
+        [
+            Self::Count,
+            Self::PerSecond,
+            Self::Seconds,
+            Self::Bytes,
+            Self::Ratio,
+            Self::Rows,
+            Self::VmSteps,
+            Self::Misses,
+        ]
+        .into_iter()
+        .find(|unit| unit.as_str() == word)
     }
 }
 

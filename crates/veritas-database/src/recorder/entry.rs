@@ -202,7 +202,13 @@ impl Entry {
             vm_steps = vm_steps.and(&counters.vm_steps);
             seconds = seconds.and(&counters.seconds);
         }
-        WorkTotals { fingerprint: self.statement.fingerprint, name: self.name.to_string(), metric: WorkMetric::VmSteps, steps: vm_steps, seconds }
+        WorkTotals {
+            fingerprint: self.statement.fingerprint,
+            name: self.name.to_string(),
+            metric: WorkMetric::VmSteps,
+            steps: vm_steps,
+            seconds,
+        }
     }
 
     /// Returns everything known of the statement.

@@ -35,19 +35,59 @@ enum SubjectRecord {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum CauseRecord {
-    SequentialScan { table: String, rows_read: u64, rows_kept: u64, plan: String },
-    Sort { table: String, plan: String },
-    RepeatedStatement { request: String, calls_per_request: Number },
-    UnboundedResult { rows_per_call: Number },
-    RepeatedComputation { calls: u64, distinct_arguments: u64 },
+    SequentialScan {
+        table: String,
+        rows_read: u64,
+        rows_kept: u64,
+        plan: String,
+    },
+    Sort {
+        table: String,
+        plan: String,
+    },
+    RepeatedStatement {
+        request: String,
+        calls_per_request: Number,
+    },
+    UnboundedResult {
+        rows_per_call: Number,
+    },
+    RepeatedComputation {
+        calls: u64,
+        distinct_arguments: u64,
+    },
     AboveThreshold,
-    CacheSize { capacity: u64, hit_ratio: Number, advised_capacity: u64, advised_hit_ratio: Number },
-    CacheTimeToLive { ttl_seconds: Number, hit_ratio: Number, advised_ttl_seconds: Number, advised_hit_ratio: Number },
-    CacheLoss { spent_seconds: Number, saved_seconds: Number },
-    CacheCandidate { calls: u64, hit_ratio: Number, seconds_per_call: Number },
-    HotKey { request_share: Number },
-    BigKey { bytes: u64 },
-    ServerCondition { section: String, detail: String },
+    CacheSize {
+        capacity: u64,
+        hit_ratio: Number,
+        advised_capacity: u64,
+        advised_hit_ratio: Number,
+    },
+    CacheTimeToLive {
+        ttl_seconds: Number,
+        hit_ratio: Number,
+        advised_ttl_seconds: Number,
+        advised_hit_ratio: Number,
+    },
+    CacheLoss {
+        spent_seconds: Number,
+        saved_seconds: Number,
+    },
+    CacheCandidate {
+        calls: u64,
+        hit_ratio: Number,
+        seconds_per_call: Number,
+    },
+    HotKey {
+        request_share: Number,
+    },
+    BigKey {
+        bytes: u64,
+    },
+    ServerCondition {
+        section: String,
+        detail: String,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -170,12 +210,14 @@ impl From<&Cause> for CauseRecord {
                 Self::RepeatedComputation { calls, distinct_arguments }
             }
             Cause::AboveThreshold => Self::AboveThreshold,
-            Cause::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio } => Self::CacheSize {
-                capacity,
-                hit_ratio: hit_ratio.into(),
-                advised_capacity,
-                advised_hit_ratio: advised_hit_ratio.into(),
-            },
+            Cause::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio } => {
+                Self::CacheSize {
+                    capacity,
+                    hit_ratio: hit_ratio.into(),
+                    advised_capacity,
+                    advised_hit_ratio: advised_hit_ratio.into(),
+                }
+            }
             Cause::CacheTimeToLive { ttl_seconds, hit_ratio, advised_ttl_seconds, advised_hit_ratio } => {
                 Self::CacheTimeToLive {
                     ttl_seconds: ttl_seconds.into(),
@@ -216,20 +258,25 @@ impl From<CauseRecord> for Cause {
                 Self::RepeatedComputation { calls, distinct_arguments }
             }
             CauseRecord::AboveThreshold => Self::AboveThreshold,
-            CauseRecord::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio } => Self::CacheSize {
-                capacity,
-                hit_ratio: hit_ratio.into(),
-                advised_capacity,
-                advised_hit_ratio: advised_hit_ratio.into(),
-            },
-            CauseRecord::CacheTimeToLive { ttl_seconds, hit_ratio, advised_ttl_seconds, advised_hit_ratio } => {
-                Self::CacheTimeToLive {
-                    ttl_seconds: ttl_seconds.into(),
+            CauseRecord::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio } => {
+                Self::CacheSize {
+                    capacity,
                     hit_ratio: hit_ratio.into(),
-                    advised_ttl_seconds: advised_ttl_seconds.into(),
+                    advised_capacity,
                     advised_hit_ratio: advised_hit_ratio.into(),
                 }
             }
+            CauseRecord::CacheTimeToLive {
+                ttl_seconds,
+                hit_ratio,
+                advised_ttl_seconds,
+                advised_hit_ratio,
+            } => Self::CacheTimeToLive {
+                ttl_seconds: ttl_seconds.into(),
+                hit_ratio: hit_ratio.into(),
+                advised_ttl_seconds: advised_ttl_seconds.into(),
+                advised_hit_ratio: advised_hit_ratio.into(),
+            },
             CauseRecord::CacheLoss { spent_seconds, saved_seconds } => {
                 Self::CacheLoss { spent_seconds: spent_seconds.into(), saved_seconds: saved_seconds.into() }
             }
