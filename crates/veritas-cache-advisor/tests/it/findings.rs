@@ -206,7 +206,8 @@ fn a_proposal_keeps_its_identity_while_the_grants_of_who_gives_move() {
     }
     assert_eq!(application.advice.proposals.len(), 1);
     assert!(application.advice.proposals[0].summary.ends_with("from idle"));
-    assert!(identities.len() <= 2, "{} proposals in a minute and a half", identities.len());
+    // What is free moves each second; what is given changes when it is no longer enough: two or three times.
+    assert!(identities.len() <= 3, "{} proposals in a minute and a half", identities.len());
 }
 
 #[test]
