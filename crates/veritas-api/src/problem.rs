@@ -67,6 +67,8 @@ codes! {
     ChangeUnknown = NOT_FOUND, "change_unknown", "There is no such change";
     /// No such cache.
     CacheUnknown = NOT_FOUND, "cache_unknown", "There is no such cache";
+    /// No such page of a listing.
+    CursorUnknown = NOT_FOUND, "cursor_unknown", "There is no such page";
     /// No such alert rule.
     RuleUnknown = NOT_FOUND, "rule_unknown", "There is no such alert rule";
     /// The path does not know the method.

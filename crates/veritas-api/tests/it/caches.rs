@@ -64,9 +64,9 @@ async fn keys_are_walked_page_by_page_by_operators_only() {
     assert!(shown["keys"][0]["preview"].as_str().unwrap().starts_with("name Ada"));
     for (wrong, code, status) in [
         ("/cache/keys?namespace=nobody", "cache_unknown", 404),
-        ("/cache/keys?namespace=users&cursor=%00%00", "parameter_invalid", 422),
+        ("/cache/keys?namespace=users&cursor=%00%00", "cursor_unknown", 404),
         ("/cache/keys?namespace=users&limit=0", "parameter_invalid", 422),
-        ("/cache/keys?namespace=users&tier=nowhere", "parameter_invalid", 422),
+        ("/cache/keys?namespace=users&tier=nowhere", "cache_unknown", 404),
         ("/cache/keys", "parameter_invalid", 422),
     ] {
         assert_eq!(get(&router, wrong, &operator).await.problem(status), code, "{wrong}");

@@ -105,8 +105,8 @@ pub(crate) async fn keys(
             Some(name) => {
                 let tier = caches.tiers().into_iter().find(|tier| tier.name() == name);
                 let tier = tier.ok_or_else(|| {
-                    let detail = format!("tier: there is no {name:?}; /cache/namespaces names them");
-                    Problem::new(Code::ParameterInvalid, detail)
+                    let detail = format!("there is no tier {name:?}; /cache/namespaces names them");
+                    Problem::new(Code::CacheUnknown, detail)
                 })?;
                 tier.keys(&query.namespace, cursor, limit)
             }
@@ -124,7 +124,9 @@ pub(crate) async fn keys(
 fn of_listing(error: ListError) -> Problem {
     match error {
         ListError::UnknownNamespace => unknown(),
-        ListError::BadCursor => Problem::new(Code::ParameterInvalid, "cursor: not one that a page gave"),
+        ListError::BadCursor => {
+            Problem::new(Code::CursorUnknown, "the cursor is none that a page of this tier gave")
+        }
         ListError::Unavailable(reason) => Problem::new(Code::Unavailable, reason),
     }
 }
