@@ -123,8 +123,8 @@ async fn a_server_that_tells_nothing_says_why() {
     let world = World::idle();
     let router = world.router();
     let viewer = world.token(Role::Viewer);
-    let none = get(&router, "/cache/server", &viewer).await.json();
-    assert_eq!(none["reading"], serde_json::Value::Null);
+    let before = get(&router, "/cache/server", &viewer).await.json();
+    assert_eq!(before["reading"], serde_json::Value::Null);
     let why = NotRead::Unreachable { reason: "connection refused".to_owned() };
     let silent = NodeReading::missing("127.0.0.1:6379".to_owned(), world.clock.monotonic(), &why);
     world.sources.cache_server.publish(ServerReading {
