@@ -27,8 +27,11 @@ fn miss_ratios(capacity: u64, size: usize, mut key: impl FnMut(usize) -> u64) ->
     let value: Arc<[u8]> = vec![0; size].into();
     let tap = caches.tap(64 * 1024);
     // Production expects what it meets; what is simulated expects 512 bytes (see [`Policy`]).
-    let expected_weight =
-        if size > 1_000 { f64::from(u32::try_from(size).unwrap()) } else { Policy::BYTES.expected_weight };
+    let expected_weight = if size > 1_000 {
+        f64::from(u32::try_from(size).unwrap_or(u32::MAX))
+    } else {
+        Policy::BYTES.expected_weight
+    };
     let mut engine = Engine::new(&Policy { expected_weight, ..Policy::BYTES }, capacity);
     let mut accesses: Vec<Access> = Vec::new();
     let (mut weight, mut live, mut simulated, mut asked) = (0, 0_u32, 0_u32, 0_u32);
