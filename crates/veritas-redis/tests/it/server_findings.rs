@@ -128,7 +128,9 @@ fn commands_that_read_everything_are_found_without_their_arguments() {
     redis.cli(&["SLOWLOG", "RESET"]);
     let view = view(&redis.url());
     let before = view.read_blocking();
-    redis.cli(&["KEYS", "secret:*"]);
+    redis.cli(&["KEYS", "nobody:*"]);
+    // Slow, and in the slow log with its text.
+    redis.cli(&["EVAL", "for i = 1, 3000000 do end return 'secret'", "0"]);
     redis.cli(&["SMEMBERS", "members"]);
     redis.cli(&["DEBUG", "SLEEP", "0.2"]);
     let after = view.read_blocking();
