@@ -6,7 +6,7 @@ use veritas_model::{Condition, SystemClock};
 use veritas_redis::{RedisTier, SetEntry, TierError};
 use veritas_testkit::{Redis, wait_for};
 
-use crate::scene::{LONG, connected, entry, options};
+use crate::scene::{Held, LONG, connected, entry, options};
 
 #[test]
 fn what_is_written_is_read_until_it_is_removed() {
@@ -132,14 +132,18 @@ fn a_full_queue_refuses_and_recovers() {
     let redis = Redis::start();
     let mut small = options(&redis.url());
     small.queue = 1;
+    // However long the server is held, its answer is waited for.
+    small.deadline = 6 * LONG;
     let tier = connected(small);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
+        let held = Held::stop(&redis);
         let mut first = Box::pin(tier.get(b"veritas:a"));
         let nobody = std::task::Waker::noop();
         let mut context = std::task::Context::from_waker(nobody);
         assert!(first.as_mut().poll(&mut context).is_pending());
         assert_eq!(tier.get(b"veritas:b").await, Err(TierError::Full));
+        drop(held);
         assert_eq!(first.await, Ok(None));
         assert_eq!(tier.get(b"veritas:b").await, Ok(None));
         // A batch of many chunks waits for its own part instead of failing.
