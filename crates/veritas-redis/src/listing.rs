@@ -30,7 +30,7 @@ pub(crate) async fn page(
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<KeyPage, ListError> {
-    let spaces: Vec<_> = tiers.spaces().into_iter().filter(|space| space.name == namespace).collect();
+    let spaces: Vec<_> = tiers.spaces.all().into_iter().filter(|space| space.name == namespace).collect();
     let (mut which, mut at) = match cursor {
         None => (0, ScanCursor::default()),
         Some(cursor) => read_cursor(cursor).ok_or(ListError::BadCursor)?,

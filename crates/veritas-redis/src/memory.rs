@@ -77,7 +77,7 @@ impl Seen {
 /// Measures what all namespaces take. Takes what the scan may take and some 5 ms.
 pub(crate) async fn measure(tiers: &Tiers, scan_time: Duration) -> Result<TierMemory, TierError> {
     let mut spaces = ByBase::new();
-    for space in tiers.spaces() {
+    for space in tiers.spaces.all() {
         spaces.entry(space.keys.base().to_vec()).or_default().push(space);
     }
     let sizes = tiers.redis.command_on_nodes(&redis::cmd("DBSIZE"), SUM_TIME).await;

@@ -41,7 +41,7 @@ impl SecondTier for RedisSecondTier {
     fn statistics(&self) -> TierStatistics {
         let Some(tiers) = self.tiers.upgrade() else { return TierStatistics::default() };
         let mut namespaces: Vec<(String, TierCounts)> = Vec::new();
-        for space in tiers.spaces() {
+        for space in tiers.spaces.all() {
             let counts = space.counters.read();
             match namespaces.last_mut() {
                 // One name in two schemas is one row.
@@ -49,7 +49,7 @@ impl SecondTier for RedisSecondTier {
                 _ => namespaces.push((space.name.clone(), counts)),
             }
         }
-        if let Some(beyond) = tiers.counted_beyond() {
+        if let Some(beyond) = tiers.spaces.counted_beyond() {
             namespaces.push((OVERFLOW.to_owned(), beyond.read()));
         }
         TierStatistics { namespaces }
@@ -57,8 +57,8 @@ impl SecondTier for RedisSecondTier {
 
     fn reset_statistics(&self) {
         if let Some(tiers) = self.tiers.upgrade() {
-            tiers.spaces().iter().for_each(|space| space.counters.reset());
-            tiers.counted_beyond().iter().for_each(|beyond| beyond.reset());
+            tiers.spaces.all().iter().for_each(|space| space.counters.reset());
+            tiers.spaces.counted_beyond().iter().for_each(|beyond| beyond.reset());
         }
     }
 

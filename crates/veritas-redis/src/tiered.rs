@@ -41,14 +41,14 @@ mod pending;
 mod read;
 mod server_time;
 mod space;
+mod spaces;
 mod store;
 mod versions;
 mod write;
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -59,7 +59,7 @@ use veritas_model::Clock;
 pub use self::cache::TieredCache;
 pub use self::options::{LeaseOptions, TieredOptions};
 pub use self::store::StoreError;
-use self::{counters::Counters, pending::Pending, server_time::ServerTime};
+use self::{pending::Pending, server_time::ServerTime, spaces::Spaces};
 pub(crate) use self::{space::Space, versions::random};
 use crate::{
     Invalidation, RedisTier, TierError,
@@ -107,7 +107,7 @@ impl TieredCaches {
             clock,
             time: ServerTime::default(),
             pending: Pending::default(),
-            spaces: RwLock::default(),
+            spaces: Spaces::default(),
         });
         let listener: Weak<Tiers> = Arc::downgrade(&tiers);
         tiers.redis.subscribe(Arc::new(move |invalidation: Invalidation<'_>| {
@@ -121,19 +121,25 @@ impl TieredCaches {
 
     /// Opens a namespace for values of type `V`.
     ///
-    /// Opened twice with the same options, it is the same one. Two types under one
-    /// name must differ in `schema`, else each takes the other's frames for
-    /// corrupted ones. Keep the handle: opening takes a lock.
+    /// Opened twice, it is one namespace, whatever the options: what is set, deleted,
+    /// cleared or invalidated through one handle is so for all of them at once. With another
+    /// `schema` or `hash_tag` its values stand elsewhere in Redis; a key that is set or
+    /// deleted through one handle is removed from the places of the others, which costs a
+    /// round trip for each. Two types under one name must differ in `schema`, else each takes
+    /// the other's frames for corrupted ones. Keep the handle: opening takes a lock.
     ///
-    /// The first 4,096 namespaces are told of what peers change. Entries of one beyond
-    /// that live for `untracked_ttl` at most in the process, and what it asks of Redis is
-    /// counted together with others under [`OVERFLOW`](veritas_cache::OVERFLOW).
+    /// The first 4,096 namespaces, counted once for each set of options, are told of what
+    /// peers change. Entries of one beyond that live for `untracked_ttl` at most in the process,
+    /// what it asks of Redis is counted together with others under
+    /// [`OVERFLOW`](veritas_cache::OVERFLOW), and its places of another `schema` or `hash_tag`
+    /// are not known of each other.
     pub fn namespace<V>(&self, name: &str, options: TieredOptions) -> TieredCache<V>
     where
         V: Serialize + DeserializeOwned + HeapSize + Clone + Send + Sync + 'static,
     {
         let local = self.tiers.caches.namespace_with(name, options.namespace.clone());
-        TieredCache::new(Arc::clone(&self.tiers), self.tiers.open(name, options), local)
+        let space = self.tiers.spaces.open(&self.tiers.redis.options().prefix, name, options);
+        TieredCache::new(Arc::clone(&self.tiers), space, local)
     }
 
     /// Returns the caches of the process.
@@ -187,62 +193,13 @@ pub(crate) struct Tiers {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) time: ServerTime,
     pub(crate) pending: Pending,
-    spaces: RwLock<Spaces>,
-}
-
-/// How many namespaces are told of what peers change, counted once for each set of options
-/// that they are opened with.
-const MOST_SPACES: usize = 4_096;
-
-/// The namespaces that are open.
-#[derive(Default)]
-struct Spaces {
-    /// By what their keys begin with: one namespace may be open in several schemas.
-    by_base: HashMap<Vec<u8>, Vec<Arc<Space>>>,
-    count: usize,
-    /// What namespaces beyond the limit count together; there once there is one.
-    beyond: Option<Arc<Counters>>,
+    pub(crate) spaces: Spaces,
 }
 
 impl Tiers {
-    fn open(&self, name: &str, options: TieredOptions) -> Arc<Space> {
-        let space = Space::new(&self.redis.options().prefix, name, options);
-        let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
-        let open = spaces.by_base.get(space.keys.base()).map(Vec::as_slice).unwrap_or_default();
-        if let Some(same) = open.iter().find(|one| one.options == space.options) {
-            return Arc::clone(same);
-        }
-        if spaces.count >= MOST_SPACES {
-            return Arc::new(space.folded(spaces.beyond.get_or_insert_default()));
-        }
-        let space = Arc::new(space);
-        spaces.by_base.entry(space.keys.base().to_vec()).or_default().push(Arc::clone(&space));
-        spaces.count += 1;
-        space
-    }
-
     /// Returns whether every change of peers in a namespace reaches this process now.
     pub(crate) fn hears_of(&self, space: &Space) -> bool {
         space.is_told && self.redis.is_coherent()
-    }
-
-    /// Returns what the namespaces beyond the limit have counted, if there are any.
-    pub(crate) fn counted_beyond(&self) -> Option<Arc<Counters>> {
-        self.spaces.read().unwrap_or_else(PoisonError::into_inner).beyond.clone()
-    }
-
-    /// Returns all spaces, by name.
-    pub(crate) fn spaces(&self) -> Vec<Arc<Space>> {
-        let spaces = self.spaces.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Arc<Space>> = spaces.by_base.values().flatten().cloned().collect();
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        all
-    }
-
-    fn spaces_of(&self, key: &[u8]) -> Vec<Arc<Space>> {
-        let Some(base) = key::base_of(&self.redis.options().prefix, key) else { return Vec::new() };
-        let spaces = self.spaces.read().unwrap_or_else(PoisonError::into_inner);
-        spaces.by_base.get(base).cloned().unwrap_or_default()
     }
 
     /// Takes what the server tells. Runs on the thread of the connections, between
@@ -250,10 +207,11 @@ impl Tiers {
     fn hear(self: &Arc<Self>, invalidation: Invalidation<'_>) {
         match invalidation {
             Invalidation::Key(key) => {
-                self.spaces_of(key).iter().for_each(|space| self.drop_local(space, key));
+                let prefix = &self.redis.options().prefix;
+                self.spaces.of(prefix, key).iter().for_each(|space| self.drop_local(space, key));
             }
             Invalidation::All(_) => {
-                for space in self.spaces() {
+                for space in self.spaces.all() {
                     space.versions.forget();
                     self.caches.flush(&space.name);
                 }

@@ -14,30 +14,34 @@ const JITTER_SEED: u64 = 0x6a69_7474_6572;
 pub(crate) struct Space {
     pub(crate) name: String,
     pub(crate) keys: KeySpace,
+    /// What its keys would begin with, were its `hash_tag` the other one.
+    pub(crate) other_base: Vec<u8>,
     pub(crate) options: TieredOptions,
     /// Its own, or those of all namespaces beyond the limit.
     pub(crate) counters: Arc<Counters>,
-    pub(crate) versions: KnownVersions,
+    /// Those of all spaces whose keys begin alike.
+    pub(crate) versions: Arc<KnownVersions>,
     /// Whether what peers change in it is heard of here.
     pub(crate) is_told: bool,
 }
 
 impl Space {
     pub(crate) fn new(prefix: &str, name: &str, options: TieredOptions) -> Self {
+        let keys = |hash_tag| KeySpace::new(prefix, name, options.namespace.schema, hash_tag);
         Self {
             name: name.to_owned(),
-            keys: KeySpace::new(prefix, name, options.namespace.schema, options.hash_tag),
+            keys: keys(options.hash_tag),
+            other_base: keys(!options.hash_tag).base().to_vec(),
             options,
             counters: Arc::default(),
-            versions: KnownVersions::default(),
+            versions: Arc::default(),
             is_told: true,
         }
     }
 
     /// Makes it one of those beyond the limit, whose counters are `counters`.
     pub(crate) fn folded(self, counters: &Arc<Counters>) -> Self {
-        let versions = KnownVersions::untold();
-        Self { counters: Arc::clone(counters), versions, is_told: false, ..self }
+        Self { counters: Arc::clone(counters), is_told: false, ..self }
     }
 }
 

@@ -5,7 +5,7 @@
 //! once more, what was read between, or keeps the new value, unless a peer's change
 //! was heard of meanwhile.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use veritas_cache::{HeapSize, KeyPart, Loaded};
@@ -14,7 +14,7 @@ use super::{
     cache::{Located, TieredCache, tag_name},
     pending::Outdated,
     read::local_tags,
-    space::jittered,
+    space::{Space, jittered},
     store::{Draft, StoreError},
 };
 use crate::TierError;
@@ -94,22 +94,31 @@ where
     /// removed as soon as Redis can be reached, before this process believes
     /// anything that it reads there under it.
     pub async fn delete<K: KeyPart + ?Sized>(&self, key: &K) -> Result<bool, TierError> {
-        let located = self.locate(key);
-        self.local.delete(&located.key);
-        let answer = self.tiers.remove_many(&self.space, std::slice::from_ref(&located.place)).await.pop();
-        self.forget(&located);
-        answer.unwrap_or(Err(TierError::Unexpected))
+        self.remove(&[self.locate(key)]).await.pop().unwrap_or(Err(TierError::Unexpected))
     }
 
     /// Removes many keys as [`Self::delete`] does; each has its own outcome, in their order.
     pub async fn delete_many<K: KeyPart>(&self, keys: &[K]) -> Vec<Result<bool, TierError>> {
         let located: Vec<Located> = keys.iter().map(|key| self.locate(key)).collect();
-        for located in &located {
+        self.remove(&located).await
+    }
+
+    /// Removes keys from all their places.
+    async fn remove(&self, located: &[Located]) -> Vec<Result<bool, TierError>> {
+        for located in located {
             self.local.delete(&located.key);
         }
         let places: Vec<Vec<u8>> = located.iter().map(|located| located.place.clone()).collect();
-        let answers = self.tiers.remove_many(&self.space, &places).await;
-        for located in &located {
+        let mut answers = self.tiers.remove_many(&self.space, &places).await;
+        for space in self.tiers.spaces.elsewhere(&self.space) {
+            let places: Vec<Vec<u8>> =
+                located.iter().map(|located| space.keys.value(located.canonical())).collect();
+            let others = self.tiers.remove_many(&space, &places).await;
+            for (answer, other) in answers.iter_mut().zip(others) {
+                *answer = answer.and_then(|was_there| other.map(|is_other| was_there || is_other));
+            }
+        }
+        for located in located {
             self.forget(located);
         }
         answers
@@ -145,11 +154,21 @@ where
     }
 
     async fn renew(&self, tag: Option<u64>) -> Result<(), TierError> {
-        let answer = self.space.versions.renew(&self.tiers.redis, &self.space.keys, tag).await;
+        let answer = self.renew_in(&self.space, tag).await;
+        let elsewhere = self.tiers.spaces.elsewhere(&self.space);
+        // Other schemas share the versions.
+        match elsewhere.iter().find(|space| space.keys.base() != self.space.keys.base()) {
+            Some(space) => self.renew_in(space, tag).await.and(answer),
+            None => answer,
+        }
+    }
+
+    async fn renew_in(&self, space: &Arc<Space>, tag: Option<u64>) -> Result<(), TierError> {
+        let answer = space.versions.renew(&self.tiers.redis, &space.keys, tag).await;
         if let Err(error) = answer {
-            self.space.counters.failed(error);
+            space.counters.failed(error);
             let outdated = tag.map_or(Outdated::Everything, Outdated::Tag);
-            self.tiers.pending.note(&self.space, outdated);
+            self.tiers.pending.note(space, outdated);
             self.tiers.chase();
         }
         answer
@@ -210,6 +229,13 @@ where
             drop(tiers.remove_many(&self.space, &refused).await);
         }
         let mut answers = tiers.write_many(&self.space, &frames).await.into_iter();
+        let elsewhere = tiers.spaces.elsewhere(&self.space);
+        for space in &elsewhere {
+            let outdated: Vec<Vec<u8>> =
+                entries.iter().map(|(located, ..)| space.keys.value(located.canonical())).collect();
+            // What cannot be removed now is noted, and not believed until it is.
+            drop(tiers.remove_many(space, &outdated).await);
+        }
         let coherent = tiers.hears_of(&self.space);
         let untracked = tiers.redis.options().untracked_ttl;
         for ((outcome, claim), (located, value, ttl)) in outcomes.iter_mut().zip(claims).zip(entries) {
@@ -223,6 +249,10 @@ where
             loaded.stale = (!kept).then_some(Duration::ZERO);
             loaded.from_tier = true;
             claim.publish(loaded);
+            if !elsewhere.is_empty() {
+                // The process may hold it as another type too, of another schema. Ours is read again.
+                self.forget(&located);
+            }
         }
         outcomes
     }

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod faults;
+mod handles;
 mod hostile;
 mod lease;
 mod link;
