@@ -251,8 +251,9 @@ impl Link {
         self.track(false);
         self.degrade(true);
         self.node.with_state(|state| state.trouble = Some(trouble.into()));
-        self.node.breaker.set(gate);
         self.shared.coherence.lose(LossReason::Disconnected, &self.shared.counters);
+        // Last: whoever is refused finds the loss told already.
+        self.node.breaker.set(gate);
     }
 
     fn track(&mut self, tracked: bool) {
