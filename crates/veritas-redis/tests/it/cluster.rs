@@ -219,7 +219,8 @@ fn port(cluster: &RedisCluster, node: usize) -> String {
 #[test]
 fn a_black_hole_before_one_node_costs_its_keys_five_waits_and_the_others_none() {
     let cluster = RedisCluster::start_behind_proxies();
-    let mut strict = RedisOptions::parse(&url(&cluster)).unwrap();
+    let mut strict = options(&url(&cluster));
+    strict.deadline = Duration::from_millis(500);
     strict.breaker.heartbeat = LONG;
     let tier = connected(strict);
     let (lost, alive) = (key_of(&cluster, 0), key_of(&cluster, 1));
@@ -264,7 +265,7 @@ fn leases_work_on_a_cluster() {
 #[test]
 fn a_cluster_that_is_down_as_a_whole_costs_no_deadlines_and_is_used_again() {
     let cluster = RedisCluster::start();
-    let tier = connected(RedisOptions::parse(&url(&cluster)).unwrap());
+    let tier = connected(options(&url(&cluster)));
     let alive = key_of(&cluster, 2);
     wait_for(LONG, || tier.set_blocking(entry(&alive, "v")) == Ok(()));
     cluster.kill(1);

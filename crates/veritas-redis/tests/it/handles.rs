@@ -9,6 +9,9 @@ use veritas_testkit::Redis;
 
 use crate::nodes::{Node, exact, load};
 
+/// A change of the key 1; tells whether it went well.
+type Change = fn(&TieredCache<String>) -> bool;
+
 /// Options that differ from [`Node::texts`] in one thing each, but stand in the same place in Redis.
 fn in_the_same_place() -> Vec<TieredOptions> {
     let usual = exact(TieredOptions::default());
@@ -124,7 +127,6 @@ fn a_load_that_another_handle_s_change_overtook_is_not_believed() {
         let node = Node::new(&redis.url());
         let name = format!("t{turn}");
         let (usual, other) = (node.texts(&name), node.tiered.namespace::<String>(&name, options.clone()));
-        type Change = fn(&TieredCache<String>) -> bool;
         let changes: [Change; 3] = [
             |cache| cache.delete_blocking(&1).is_ok(),
             |cache| cache.clear_blocking().is_ok(),

@@ -84,9 +84,11 @@ fn a_wrong_password_is_a_degraded_tier_that_shows_no_password() {
     )
     .unwrap();
     wait_for(LONG, || tier.get_blocking(b"veritas:a") == Err(TierError::Unavailable));
-    let Condition::Degraded(reason) = tier.condition() else { panic!("ready") };
-    assert!(!reason.contains("wrong-secret"), "{reason}");
-    assert!(reason.contains("AuthenticationFailed") || reason.contains("password"), "{reason}");
+    wait_for(LONG, || {
+        let Condition::Degraded(reason) = tier.condition() else { panic!("ready") };
+        assert!(!reason.contains("wrong-secret"), "{reason}");
+        reason.contains("AuthenticationFailed") || reason.contains("password")
+    });
 }
 
 #[test]
@@ -100,20 +102,25 @@ fn a_database_number_is_honoured() {
 #[test]
 fn concurrent_gets_travel_together() {
     let redis = Redis::start();
-    let tier = connected(options(&redis.url()));
+    let mut patient = options(&redis.url());
+    patient.deadline = 6 * LONG;
+    let tier = connected(patient);
+    // As long as the server is held, they come together.
+    let held = Held::stop(&redis);
+    let keys: Vec<_> = (0..2_000).map(|number| format!("veritas:{number}")).collect();
+    let mut gets: Vec<_> = keys.iter().map(|key| Box::pin(tier.get(key.as_bytes()))).collect();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(gets.iter_mut().all(|get| get.as_mut().poll(&mut context).is_pending()));
+    drop(held);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let mut gets = tokio::task::JoinSet::new();
-        for number in 0..2_000 {
-            let tier = tier.clone();
-            gets.spawn(async move { tier.get(format!("veritas:{number}").as_bytes()).await });
-        }
-        while let Some(read) = gets.join_next().await {
-            assert_eq!(read.unwrap(), Ok(None));
+        for get in gets {
+            assert_eq!(get.await, Ok(None));
         }
     });
+    // Eight that went ahead, and the others 512 at a time, of which some were taken up late.
     let trips = tier.counters().read_trips;
-    assert!(trips <= 400, "{trips} round trips for 2000 gets");
+    assert!(trips <= 20, "{trips} round trips for 2000 gets");
 }
 
 #[test]

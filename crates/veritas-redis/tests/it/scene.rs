@@ -13,6 +13,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(10);
 pub(crate) fn options(url: &str) -> RedisOptions {
     let mut options = RedisOptions::parse(url).unwrap();
     options.deadline = Duration::from_secs(2);
+    options.connect_timeout = LONG;
     options
 }
 
@@ -23,8 +24,9 @@ pub(crate) fn connected(options: RedisOptions) -> RedisTier {
     tier
 }
 
+/// Returns an entry that outlives the test.
 pub(crate) fn entry<'a>(key: &'a str, value: &'a str) -> SetEntry<'a> {
-    SetEntry { key: key.as_bytes(), value: value.as_bytes(), ttl: Some(LONG) }
+    SetEntry { key: key.as_bytes(), value: value.as_bytes(), ttl: Some(Duration::from_hours(1)) }
 }
 
 /// A server that is stopped in its tracks: it takes what is sent and answers none of it until this is dropped.

@@ -298,20 +298,22 @@ fn dead_refusing_and_silent_servers_end_the_reading_in_time() {
     let redis = Redis::start();
     let proxy = FaultProxy::start(&redis);
     let quick = |url: &str| view(url).within(Duration::from_millis(300)).read_blocking();
+    // Whatever is told at once is told on a busy machine too, later.
+    let patient = |url: &str| view(url).read_blocking();
     proxy.set(Fault::Refuse);
     let unreachable = |reading: &ServerReading| {
         let why = only(reading).server.as_ref().expect_err("it is dead").clone();
         assert!(!reading.is_reached());
         why
     };
-    assert!(matches!(unreachable(&quick(&proxy.url())), NotRead::Unreachable { .. }));
+    assert!(matches!(unreachable(&patient(&proxy.url())), NotRead::Unreachable { .. }));
     proxy.set(Fault::BlackHole);
     assert_eq!(unreachable(&quick(&proxy.url())), NotRead::TimedOut);
     proxy.set(Fault::Slow(1_000));
     assert_eq!(unreachable(&quick(&proxy.url())), NotRead::TimedOut);
     proxy.set(Fault::Pass);
     let wrong = proxy.url().replace("redis://", "redis://veritas:secret@");
-    let why = unreachable(&quick(&wrong));
+    let why = unreachable(&patient(&wrong));
     assert!(why.to_string().contains("password") && !why.to_string().contains("secret"), "{why}");
     assert!(view(&proxy.url()).read_blocking().is_reached());
 }
@@ -321,8 +323,8 @@ fn a_slow_network_costs_the_sample_and_not_the_rest() {
     let redis = Redis::start();
     fill(&redis, "for i = 1, 5000 do redis.call('SET', 'key:' .. i, 'x') end");
     let proxy = FaultProxy::start(&redis);
-    proxy.set(Fault::Latency(Duration::from_millis(150)));
-    let reading = view(&proxy.url()).within(Duration::from_millis(1_500)).read_blocking();
+    proxy.set(Fault::Latency(Duration::from_millis(600)));
+    let reading = view(&proxy.url()).within(Duration::from_secs(6)).read_blocking();
     let node = only(&reading);
     assert!(node.server.is_ok() && node.memory.is_ok());
     // Some questions found time or none did: both are said.

@@ -73,7 +73,7 @@ fn dead_and_silent_servers_are_told_apart_and_never_waited_for() {
     let proxy = FaultProxy::start(&redis);
     proxy.set(Fault::Refuse);
     let quick = |url: &str| doctor(url, &clock(), Duration::from_millis(400));
-    let refused = quick(&proxy.url());
+    let refused = at(&proxy.url());
     assert_eq!(wrong(&refused), ["reachable"]);
     assert!(one(&refused, "reachable").hint.as_ref().is_some_and(|hint| hint.contains("start the server")));
     assert!(one(&refused, "reachable").says.contains("refused"), "{refused:?}");

@@ -12,7 +12,7 @@ use std::{
 
 use veritas_cache::{CacheOptions, Caches};
 use veritas_model::{Clock, SystemClock};
-use veritas_redis::{RedisOptions, RedisTier, TieredCache, TieredCaches, TieredOptions};
+use veritas_redis::{LeaseOptions, RedisOptions, RedisTier, TieredCache, TieredCaches, TieredOptions};
 
 /// Callers of one member.
 pub(crate) const CALLERS: usize = 250;
@@ -129,7 +129,9 @@ pub(crate) fn run_member() {
     options.deadline = Duration::from_secs(2);
     let redis = RedisTier::connect(options, clock.clone()).expect("the options are good");
     let tiered = TieredCaches::new(caches, redis, clock.clone());
-    let values = tiered.namespace::<i64>("herd", TieredOptions::default());
+    // Who loses his patience loads for himself, and is waiting for a turn too.
+    let lease = LeaseOptions { patience: Duration::from_secs(30), ..LeaseOptions::default() };
+    let values = tiered.namespace::<i64>("herd", TieredOptions { lease, ..TieredOptions::default() });
     // Connected, and the version of the namespace known.
     runtime.block_on(values.get(&u64::MAX));
     println!("{ANSWER}ready");
