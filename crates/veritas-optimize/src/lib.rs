@@ -24,8 +24,9 @@
 //!
 //! What it does not do: find anything (the capability crates do), know SQL (an
 //! [`Actuator`](veritas_model::Actuator) does), or run by itself: someone calls
-//! [`Optimizer::step`] from one thread, again and again. A step may block for as long
-//! as one act of an actuator; all other methods only touch the control plane.
+//! [`Optimizer::step`] from one thread and [`Optimizer::prove`] from another, again and
+//! again. Each may block for as long as one act of an actuator; all other methods only
+//! touch the control plane.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -38,8 +39,8 @@
 //! let optimizer = Optimizer::new(control, clock, OptimizerOptions::default());
 //! optimizer.recover().expect("nothing was interrupted");
 //! assert_eq!(optimizer.mode(ChangeKind::IndexCreate), Mode::ReportOnly);
-//! let report = optimizer.step().expect("the control plane answers");
-//! assert!(report.is_idle());
+//! assert!(optimizer.prove().expect("the control plane answers").is_idle());
+//! assert!(optimizer.step().expect("the control plane answers").is_idle());
 //! ```
 
 mod backoff;

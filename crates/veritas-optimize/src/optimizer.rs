@@ -32,7 +32,7 @@ pub const AUTOMATIC: &str = "automatic";
 /// All methods take `&self` and may be called from any thread. Those that operators
 /// use ([`Self::approve`], [`Self::revert`], [`Self::dismiss`], the lists) only read and
 /// write the control plane; they never wait for an actuator. The acts themselves are
-/// done by [`Self::step`].
+/// done by [`Self::step`] and [`Self::prove`].
 pub struct Optimizer {
     control: Arc<dyn ControlPlane>,
     clock: Arc<dyn Clock>,
@@ -45,6 +45,9 @@ pub struct Optimizer {
     ledger: Mutex<Permitted>,
     /// Held by the one that steps.
     working: Mutex<Working>,
+    /// Held by the one that proves. Apart from `working`: a measurement takes long, and
+    /// a change that does harm is taken back meanwhile.
+    proving: Mutex<()>,
     backoff: Mutex<Backoff>,
 }
 
@@ -72,6 +75,7 @@ impl Optimizer {
             modes: RwLock::new(options.modes.clone()),
             ledger: Mutex::default(),
             working: Mutex::default(),
+            proving: Mutex::default(),
             backoff: Mutex::new(Backoff::new(options.first_retry, options.longest_retry)),
             options,
         }

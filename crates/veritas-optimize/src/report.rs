@@ -1,4 +1,4 @@
-//! What a step and a recovery did.
+//! What a step, a proof and a recovery did.
 
 use veritas_model::{ChangeId, ChangeState, ProposalId, Timestamp};
 
@@ -17,7 +17,7 @@ pub enum Act {
     Failed(String),
 }
 
-/// What one step did.
+/// What one step, or one proof, did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepReport {
     /// What was done, in order.

@@ -110,6 +110,7 @@ pub fn watch_one(seed: u64, load: Load, effect: Effect, options: &OptimizerOptio
         passed += tick;
         target.run(tick);
         optimizer.step().ok()?;
+        optimizer.prove().ok()?;
         if control
             .changes()
             .ok()?
@@ -240,7 +241,7 @@ impl World {
             self.clock.jump_wall(i64::try_from(self.rng.below(20_000_000_000)).unwrap_or(0) - 10_000_000_000);
         }
         self.target.run(tick);
-        let _report = self.optimizer.step();
+        let _acts = (self.optimizer.step(), self.optimizer.prove());
     }
 
     /// Does what analyses and operators may do at any time.

@@ -6,14 +6,18 @@ use veritas_api::Sources;
 use veritas_database::StatementSnapshot;
 use veritas_model::{Condition, Finding, Proposal, Timestamp};
 
+use crate::worker::Waker;
+
 /// Looks at the recorded statements of one target and says what could change.
 pub(crate) type Advisor =
     Box<dyn FnMut(&StatementSnapshot, Timestamp) -> Result<(Vec<Finding>, Vec<Proposal>), String> + Send>;
 
 /// Turns what was recorded into findings and proposals, and lets the optimizer take a step.
+/// What is proposed is proven by another thread, so that changes are watched meanwhile.
 pub(crate) struct Analysis {
     sources: Arc<Sources>,
     advisors: Vec<Advisor>,
+    prover: Waker,
     #[cfg(feature = "tracing")]
     visibility: crate::visibility::Watch,
 }
@@ -22,17 +26,19 @@ impl Analysis {
     pub(crate) fn new(
         sources: Arc<Sources>,
         advisors: Vec<Advisor>,
+        prover: Waker,
         #[cfg(feature = "tracing")] visibility: crate::visibility::Watch,
     ) -> Self {
         Self {
             sources,
             advisors,
+            prover,
             #[cfg(feature = "tracing")]
             visibility,
         }
     }
 
-    /// Looks for findings, then does one bounded unit of optimization.
+    /// Looks for findings, then does one bounded unit of optimization, and asks for a proof.
     pub(crate) fn step(&mut self) {
         #[cfg(feature = "tracing")]
         self.visibility.look(&self.sources.database, &self.sources.health);
@@ -66,6 +72,7 @@ impl Analysis {
         }
         // Not as `optimizer`: that part says itself when a change cannot be taken back.
         self.report("analysis", &troubles);
+        self.prover.wake();
     }
 
     fn report(&self, component: &str, troubles: &[String]) {

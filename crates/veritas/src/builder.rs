@@ -178,7 +178,7 @@ impl EngineBuilder {
     }
 
     /// Starts the engine: opens what must last, recovers what a crash left, and
-    /// starts the threads `veritas-sampler` and `veritas-optimizer`.
+    /// starts the threads `veritas-sampler`, `veritas-optimizer` and `veritas-prover`.
     ///
     /// # Errors
     ///
@@ -242,9 +242,11 @@ impl EngineBuilder {
             }
             None => None,
         };
+        let prover = start_prover(&sources, self.analysis_interval)?;
         let mut analysis = Analysis::new(
             Arc::clone(&sources),
             advisors,
+            prover.waker(),
             #[cfg(feature = "tracing")]
             crate::visibility::Watch::new(layer_taken.clone()),
         );
@@ -256,6 +258,7 @@ impl EngineBuilder {
         Ok(Engine {
             sampler,
             optimizer,
+            _prover: prover,
             #[cfg(feature = "redis")]
             _redis: redis,
             sources,
@@ -264,6 +267,21 @@ impl EngineBuilder {
             layer_taken,
         })
     }
+}
+
+/// Starts the thread that proves what was proposed, one proposal a turn.
+fn start_prover(sources: &Arc<Sources>, interval: Duration) -> Result<Worker, StartError> {
+    let (clock, health) = (Arc::clone(&sources.clock), Arc::clone(&sources.health));
+    let sources = Arc::clone(sources);
+    let prove = move || {
+        let condition = match sources.optimizer.prove() {
+            Ok(_) => Condition::Ready,
+            Err(error) => Condition::Degraded(error.to_string()),
+        };
+        sources.health.set("proofs", condition);
+    };
+    Worker::start("prover", clock, health, move || interval, prove)
+        .map_err(|source| StartError::Thread { name: "prover", source })
 }
 
 /// Opens the history. Where the data directory is optional, one that cannot be opened is

@@ -19,6 +19,7 @@ pub struct Engine {
     // Dropped in this order: nobody writes any more when the directory is released.
     pub(crate) sampler: Worker,
     pub(crate) optimizer: Worker,
+    pub(crate) _prover: Worker,
     /// Reads the Redis server, where one is named.
     #[cfg(feature = "redis")]
     pub(crate) _redis: Option<Worker>,
@@ -90,7 +91,8 @@ impl Engine {
         self.sources.database.tracing_layer()
     }
 
-    /// Looks for findings and takes a step of optimization now, instead of at the next turn.
+    /// Looks for findings, takes a step of optimization and proves what waits now, instead
+    /// of at the next turn.
     pub fn analyze_now(&self) {
         self.optimizer.wake();
     }

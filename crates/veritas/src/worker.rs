@@ -85,8 +85,23 @@ impl Worker {
 
     /// Makes the next run start now.
     pub(crate) fn wake(&self) {
-        self.stop.state.lock().unwrap_or_else(PoisonError::into_inner).woken = true;
-        self.stop.changed.notify_one();
+        self.waker().wake();
+    }
+
+    /// Returns what makes the next run start now, to give to another worker.
+    pub(crate) fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.stop))
+    }
+}
+
+/// Wakes a worker. Does nothing once that has ended.
+#[derive(Debug)]
+pub(crate) struct Waker(Arc<Stop>);
+
+impl Waker {
+    pub(crate) fn wake(&self) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).woken = true;
+        self.0.changed.notify_one();
     }
 }
 
@@ -134,6 +149,8 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_mins(1);
+
     fn start(job: impl FnMut() + Send + 'static) -> (Worker, Arc<Health>) {
         let health = Arc::new(Health::default());
         let clock = Arc::new(SystemClock::new());
@@ -146,9 +163,9 @@ mod tests {
     fn a_woken_worker_runs_before_its_turn() {
         let (runs, seen) = mpsc::channel();
         let (worker, _health) = start(move || runs.send(()).unwrap());
-        seen.recv_timeout(Duration::from_secs(10)).unwrap();
+        seen.recv_timeout(PATIENCE).unwrap();
         worker.wake();
-        seen.recv_timeout(Duration::from_secs(10)).unwrap();
+        seen.recv_timeout(PATIENCE).unwrap();
     }
 
     #[test]
@@ -184,7 +201,7 @@ mod tests {
         });
         *part.lock().unwrap() = Some(Arc::clone(&health));
         for expected in 1..=4 {
-            assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok(expected));
+            assert_eq!(seen.recv_timeout(PATIENCE), Ok(expected));
             worker.wake();
         }
         drop(worker);
@@ -200,9 +217,9 @@ mod tests {
             runs.send(run).unwrap();
             assert!(run > 1, "planted");
         });
-        assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok(1));
+        assert_eq!(seen.recv_timeout(PATIENCE), Ok(1));
         worker.wake();
-        assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok(2));
+        assert_eq!(seen.recv_timeout(PATIENCE), Ok(2));
         drop(worker);
         assert_eq!(health.components(), [("job".to_owned(), Condition::Ready)]);
     }
@@ -211,7 +228,7 @@ mod tests {
     fn a_dropped_worker_is_gone() {
         let (runs, seen) = mpsc::channel();
         let (worker, _health) = start(move || runs.send(()).unwrap());
-        seen.recv_timeout(Duration::from_secs(10)).unwrap();
+        seen.recv_timeout(PATIENCE).unwrap();
         drop(worker);
         assert_eq!(seen.recv(), Err(mpsc::RecvError));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use veritas_model::{Finding, Proposal, ProposalRecord, ProposalState};
 
 use super::{Optimizer, failed, locked, proposal_record};
-use crate::{Act, OptimizeError};
+use crate::{Act, OptimizeError, StepReport};
 
 impl Optimizer {
     /// A finding that is seen again is written again after this time, unless something
@@ -63,16 +63,28 @@ impl Optimizer {
     }
 
     /// Measures one proposal, the oldest that waits. That the measurement fails is no
-    /// verdict; after many tries it is one.
-    pub(super) fn prove_one(
-        &self,
-        records: &[ProposalRecord],
-        acts: &mut Vec<Act>,
-    ) -> Result<(), OptimizeError> {
-        let waiting = records.iter().rev().find(|record| {
+    /// verdict; after many tries it is one. Blocks as long as the measurement does, and
+    /// may be called from another thread than [`Self::step`], so that changes are watched
+    /// meanwhile. Of two callers one waits.
+    ///
+    /// # Errors
+    ///
+    /// When the control plane cannot be read or written. Call it again: what was not
+    /// written is measured anew.
+    pub fn prove(&self) -> Result<StepReport, OptimizeError> {
+        let _proving = locked(&self.proving);
+        let mut acts = Vec::new();
+        let records = self.control.proposals().map_err(failed("read the proposals"))?;
+        let waiting = records.into_iter().rev().find(|record| {
             record.state == ProposalState::Proposed && self.is_due(record.proposal.id.as_str())
         });
-        let Some(ProposalRecord { proposal, .. }) = waiting else { return Ok(()) };
+        if let Some(ProposalRecord { proposal, .. }) = waiting {
+            self.measure(&proposal, &mut acts)?;
+        }
+        Ok(StepReport { acts })
+    }
+
+    fn measure(&self, proposal: &Proposal, acts: &mut Vec<Act>) -> Result<(), OptimizeError> {
         let subject = proposal.id.as_str();
         let measured =
             self.actuator(proposal.kind, &proposal.plan).and_then(|actuator| actuator.measure(proposal));

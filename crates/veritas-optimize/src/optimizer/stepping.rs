@@ -47,8 +47,8 @@ impl Optimizer {
     }
 
     /// Does what is due, at most one act of an actuator among it: looks at the load after
-    /// changes, and then takes something back, or applies something, or proves something.
-    /// Blocks as long as that act does. Of two callers one waits.
+    /// changes, and then takes something back, or applies something. Blocks as long as that
+    /// act does. Of two callers one waits; neither waits for a [proof](Self::prove).
     ///
     /// # Errors
     ///
@@ -67,7 +67,6 @@ impl Optimizer {
             || self.apply_one(&changes, &mut working, &mut acts)?;
         if !done {
             self.begin_automatically(&records, &changes, &working, &mut acts)?;
-            self.prove_one(&records, &mut acts)?;
         }
         self.show_health();
         Ok(StepReport { acts })

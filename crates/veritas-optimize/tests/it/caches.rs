@@ -85,6 +85,7 @@ impl Application {
         let advice = self.advisor.turn(self.clock.now());
         self.optimizer.observe(advice.findings, advice.proposals).expect("memory holds it");
         self.optimizer.step().expect("memory holds it");
+        self.optimizer.prove().expect("memory holds it");
     }
 
     fn until(&mut self, most_seconds: u32, is_so: impl Fn(&Change) -> bool) -> Change {

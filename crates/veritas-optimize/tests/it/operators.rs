@@ -14,9 +14,9 @@ use veritas_model::{
     Interval, MeasuredGain, Mode, Moments, Outcome, Plan, Presence, Proposal, ProposalState, Proven,
     WorkMetric, WorkTotals,
 };
-use veritas_optimize::{ApproveError, DismissError, Optimizer, RevertError, simulation::short_options};
+use veritas_optimize::{Act, ApproveError, DismissError, Optimizer, RevertError, simulation::short_options};
 use veritas_store::{ControlPlane, MemoryControlPlane};
-use veritas_testkit::VirtualClock;
+use veritas_testkit::{VirtualClock, wait_for};
 
 /// A target with switches.
 #[derive(Default)]
@@ -28,6 +28,10 @@ struct Bench {
     reverts: AtomicU32,
     lost: AtomicBool,
     work: Mutex<Moments>,
+    /// Measurements that were begun.
+    measures: AtomicU32,
+    /// A measurement waits for it.
+    gate: Mutex<()>,
 }
 
 impl Bench {
@@ -43,6 +47,8 @@ impl Actuator for Bench {
     }
 
     fn measure(&self, _: &Proposal) -> Result<MeasuredGain, ActuatorError> {
+        self.measures.fetch_add(1, Ordering::Relaxed);
+        drop(self.gate.lock().unwrap());
         let interval = Interval { low: 0.7, high: 0.9, confidence: 0.95 };
         Ok(MeasuredGain {
             metric: WorkMetric::VmSteps,
@@ -166,6 +172,7 @@ impl Scene {
             self.clock.advance(Duration::from_secs(1));
             self.bench.run(100, steps);
             self.optimizer.step().unwrap();
+            self.optimizer.prove().unwrap();
         }
     }
 
@@ -459,4 +466,28 @@ fn a_load_that_does_not_run_leaves_the_change_unverified() {
     let change = scene.change(&change);
     assert_eq!((change.state, change.live.unwrap().outcome), (ChangeState::Kept, Outcome::NotEnoughData));
     assert!(change.reason.starts_with("kept unverified"), "{}", change.reason);
+}
+
+#[test]
+fn a_harmful_change_is_taken_back_while_a_proof_is_under_way() {
+    let (scene, change) = Scene::verifying();
+    let closed = scene.bench.gate.lock().unwrap();
+    let mut other = scene.proposal.clone();
+    other.plan.forward = "CREATE INDEX j ON u(a)".into();
+    other.plan.object = "j".into();
+    other.plan.scope = vec!["u".into()];
+    other.id = Proposal::identity(other.kind, &other.plan);
+    scene.optimizer.observe(Vec::new(), vec![other.clone()]).unwrap();
+    std::thread::scope(|threads| {
+        let proof = threads.spawn(|| scene.optimizer.prove().unwrap());
+        wait_for(Duration::from_mins(1), || scene.bench.measures.load(Ordering::Relaxed) == 2);
+        for _ in 0..12 {
+            scene.clock.advance(Duration::from_secs(1));
+            scene.bench.run(100, 300.0);
+            scene.optimizer.step().unwrap();
+        }
+        assert_eq!(scene.change(&change).state, ChangeState::Reverted);
+        drop(closed);
+        assert_eq!(proof.join().unwrap().acts, [Act::Proved(other.id)]);
+    });
 }
