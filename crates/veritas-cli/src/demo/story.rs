@@ -32,7 +32,8 @@ const CACHED: &str = "content_verification";
 /// How long each chapter may take before the demo says that it failed.
 const TO_FIND: Duration = Duration::from_secs(45);
 const TO_PROVE: Duration = Duration::from_secs(40);
-const TO_SETTLE: Duration = Duration::from_secs(45);
+/// Longer than the watch's own patience with a load that hardly runs.
+const TO_SETTLE: Duration = Duration::from_secs(90);
 
 /// What happened.
 #[derive(Debug)]
