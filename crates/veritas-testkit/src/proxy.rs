@@ -126,6 +126,7 @@ struct Shared {
     accepted: AtomicU64,
     to_server: AtomicU64,
     to_client: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl FaultProxy {
@@ -148,6 +149,7 @@ impl FaultProxy {
             accepted: AtomicU64::new(0),
             to_server: AtomicU64::new(0),
             to_client: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         };
         let proxy = Self { shared: Arc::new(shared), port: Port::reserve(), door: Mutex::new(None) };
         proxy.open_door();
@@ -217,6 +219,11 @@ impl FaultProxy {
     /// Returns how many bytes passed to clients so far.
     pub fn bytes_to_client(&self) -> u64 {
         self.shared.to_client.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many bytes were swallowed so far, in both directions.
+    pub fn bytes_lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::SeqCst)
     }
 
     /// Resets the connections that `which` names and waits until they are gone.

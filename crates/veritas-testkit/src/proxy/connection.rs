@@ -259,6 +259,7 @@ impl Pump<'_> {
             let (length, pause) = match *fault {
                 Fault::BlackHole | Fault::HalfOpen => {
                     self.connection.hole.store(true, Ordering::SeqCst);
+                    self.shared.lost.fetch_add(rest.len() as u64, Ordering::SeqCst);
                     return Ok(());
                 }
                 Fault::Stall => (0, UNTIL_CHANGED),

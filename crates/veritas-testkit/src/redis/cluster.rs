@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, thread, time::Duration};
 
+use veritas_model::{Clock as _, Monotonic, SystemClock};
+
 use super::Redis;
 use crate::{
     FaultProxy,
@@ -12,6 +14,16 @@ use crate::{
 
 /// How long the nodes may take to agree, on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// After how many milliseconds of silence a node is taken for dead while none is: a busy
+/// machine keeps a live one silent for a second and more.
+const UNHURRIED: &str = "20000";
+
+/// The same once a node was killed, when the others are to find out.
+const HURRIED: &str = "1000";
+
+/// After what time a replica has given up to take over (`CLUSTER_MF_TIMEOUT` in Redis).
+const GIVEN_UP: Duration = Duration::from_secs(6);
 
 /// How many slots a cluster has.
 const SLOTS: u16 = 16_384;
@@ -192,9 +204,17 @@ impl RedisCluster {
         &self.proxies[index]
     }
 
-    /// Ends node `index` at once, as `kill -9` does.
+    /// Ends node `index` at once, as `kill -9` does. The others take it for dead within
+    /// a second or two; a node that lives is given far longer to be heard of.
     pub fn kill(&self, index: usize) {
         self.nodes[index].kill();
+        self.set_node_timeout(HURRIED);
+    }
+
+    fn set_node_timeout(&self, milliseconds: &str) {
+        for node in self.running() {
+            text(node, &["CONFIG", "SET", "cluster-node-timeout", milliseconds]);
+        }
     }
 
     /// Starts node `index` again, with the slots it had and no keys, and waits until
@@ -206,6 +226,9 @@ impl RedisCluster {
     pub fn restart(&self, index: usize) {
         self.nodes[index].restart();
         self.wait_until_ok();
+        if self.running().count() == self.nodes.len() {
+            self.set_node_timeout(UNHURRIED);
+        }
     }
 
     /// Makes replica `index` the primary of its slots, and waits until all nodes know.
@@ -215,7 +238,14 @@ impl RedisCluster {
     /// When the node is no replica, or does not take over within a minute.
     pub fn failover(&self, index: usize) {
         text(&self.nodes[index], &["CLUSTER", "FAILOVER"]);
+        let clock = SystemClock::new();
+        let mut asked_at: Monotonic = clock.monotonic();
         wait_for(PATIENCE, || {
+            if clock.monotonic().since(asked_at) > GIVEN_UP {
+                // A replica that has taken over meanwhile refuses.
+                answer(&self.nodes[index], &["CLUSTER", "FAILOVER"]);
+                asked_at = clock.monotonic();
+            }
             let myself = |line: &str| line.starts_with(&self.ids[index]) && line.contains("master");
             self.running().all(|node| answer(node, &["CLUSTER", "NODES"]).lines().any(myself))
         });
@@ -335,7 +365,7 @@ fn start_nodes(ports: Vec<Port>, bus_ports: &[u16], proxies: &[FaultProxy], sett
         for (index, (port, bus)) in ports.into_iter().zip(bus_ports).enumerate() {
             starting.push(scope.spawn(move || {
                 let bus = bus.to_string();
-                let mut all = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+                let mut all = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", UNHURRIED];
                 all.extend(["--cluster-port", &bus, "--repl-diskless-sync-delay", "0"]);
                 // A replica is shown to clients once it has heard a ping: by default every 10 s.
                 all.extend(["--repl-ping-replica-period", "1"]);

@@ -9,8 +9,16 @@ use crate::{
     wire::{Reply, Wire, ask},
 };
 
-/// How long a failover may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a failover may take, on a busy machine: a sentinel that did not get its turn
+/// for two seconds does nothing for half a minute (`SENTINEL_TILT_PERIOD` in Redis).
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// After how many milliseconds of silence a server is taken for dead while none was
+/// killed: a busy machine keeps a live one silent for a second and more.
+const UNHURRIED: &str = "30000";
+
+/// The same once the primary was killed, when the sentinels are to find out.
+const HURRIED: &str = "1000";
 
 /// The name under which the sentinels know the primary.
 const NAME: &str = "main";
@@ -124,13 +132,17 @@ impl RedisSentinel {
     pub fn failover(&self) {
         let before = self.primary();
         let sentinel = self.sentinels.iter().find(|sentinel| primary_known_to(sentinel).is_some());
-        let sentinel = sentinel.unwrap_or_else(|| panic!("no sentinel answers")).port_address();
-        // Refused as long as the sentinel has not seen the replica lately.
+        let sentinel = sentinel.unwrap_or_else(|| panic!("no sentinel answers"));
+        let port_before = self.servers[before].port_address().port();
         wait_for(PATIENCE, || {
-            let said = Wire::connect(sentinel).and_then(|mut wire| wire.ask(&["SENTINEL", "FAILOVER", NAME]));
-            said.is_ok_and(|said| said.text() == "OK")
+            if primary_known_to(sentinel) == Some(port_before) {
+                // Refused as long as the sentinel has not seen the replica lately, and while it
+                // is at it. What takes it more than five seconds it gives up: then it is asked again.
+                let asked = Wire::connect(sentinel.port_address());
+                asked.and_then(|mut wire| wire.ask(&["SENTINEL", "FAILOVER", NAME])).ok();
+            }
+            self.primary_is(1 - before)
         });
-        self.wait_until_primary_is(1 - before);
         // Sentinels watch an old primary for eight seconds before they make it follow.
         let port = self.servers[1 - before].port_address().port().to_string();
         ask(self.servers[before].port_address(), &["REPLICAOF", "127.0.0.1", &port]);
@@ -145,16 +157,18 @@ impl RedisSentinel {
     pub fn kill_primary(&self) {
         let before = self.primary();
         self.servers[before].kill();
-        self.wait_until_primary_is(1 - before);
+        for sentinel in self.sentinels.iter().filter(|sentinel| sentinel.running().is_some()) {
+            ask(sentinel.port_address(), &["SENTINEL", "SET", NAME, "down-after-milliseconds", HURRIED]);
+        }
+        wait_for(PATIENCE, || self.primary_is(1 - before));
     }
 
-    fn wait_until_primary_is(&self, index: usize) {
+    /// Tells whether all running sentinels name server `index`, and it knows.
+    fn primary_is(&self, index: usize) -> bool {
         let address = self.servers[index].port_address();
-        wait_for(PATIENCE, || {
-            let running = self.sentinels.iter().filter(|sentinel| sentinel.running().is_some());
-            running.map(primary_known_to).all(|port| port == Some(address.port()))
-                && ask(address, &["INFO", "replication"]).text().contains("role:master")
-        });
+        let mut running = self.sentinels.iter().filter(|sentinel| sentinel.running().is_some());
+        running.all(|sentinel| primary_known_to(sentinel) == Some(address.port()))
+            && ask(address, &["INFO", "replication"]).text().contains("role:master")
     }
 }
 
@@ -184,7 +198,7 @@ fn configuration(me: usize, ports: &[Port], primary: &Redis, replica: &Redis) ->
     write!(
         text,
         "sentinel monitor {NAME} 127.0.0.1 {primary} 2\n\
-         sentinel down-after-milliseconds {NAME} 1000\n\
+         sentinel down-after-milliseconds {NAME} {UNHURRIED}\n\
          sentinel failover-timeout {NAME} 5000\n\
          {known}replica {NAME} 127.0.0.1 {replica}\n"
     )

@@ -85,5 +85,6 @@ fn clients_that_follow_redirections_stay_behind_the_proxies() {
     cluster.proxy(owner).set(Fault::BlackHole);
     let mut swallowed = Talk::to(cluster.addresses()[owner]).patient(Duration::from_millis(50));
     assert!(swallowed.ask("PING").is_err());
+    wait_for(PATIENCE, || cluster.proxy(owner).bytes_lost() == 6);
     cluster.wait_until_ok();
 }
