@@ -145,7 +145,7 @@ mod tests {
         // One for the answer that comes too late and is thrown away, one for the next.
         permit.send(()).expect("the helper is there");
         permit.send(()).expect("the helper is there");
-        let reading = veritas_testkit::wait_for(Duration::from_secs(10), || probe.read());
+        let reading = veritas_testkit::wait_for(Duration::from_mins(1), || probe.read());
         assert_eq!(reading.percent, 50.0);
     }
 

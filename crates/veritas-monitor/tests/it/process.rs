@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use veritas_model::SystemClock;
+use veritas_model::{Clock as _, SystemClock};
 use veritas_monitor::{ProcessError, ProcessStatus, ProcessTable, Sampler, SamplerOptions, read_process};
 use veritas_testkit::wait_for;
 
-use crate::live::{burn, value_of};
+use crate::live::{burn, own_ticks, value_of};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A child that waits for its input; killed at the end of the test.
 struct Waiting(Child);
@@ -40,7 +40,7 @@ impl Drop for Waiting {
 
 #[test]
 fn the_first_answer_has_the_use_since_the_start() {
-    burn(Duration::from_millis(100));
+    burn(10);
     let mut sampler = Sampler::open(SamplerOptions::default()).expect("this is Linux");
     let process = sampler.tick(&SystemClock::new()).process;
     assert!(process.cpu_percent.expect("a mean since the start") > 0.0);
@@ -51,13 +51,31 @@ fn the_first_answer_has_the_use_since_the_start() {
 fn the_next_answers_are_over_the_tick() {
     let clock = SystemClock::new();
     let mut sampler = Sampler::open(SamplerOptions::default()).expect("this is Linux");
+    let outer_before = own_ticks();
     let first = sampler.tick(&clock);
-    burn(Duration::from_millis(400));
+    let inner_before = own_ticks();
+    burn(20);
+    let inner = own_ticks();
     let second = sampler.tick(&clock);
-    // One thread burns, others may: on a busy machine it gets a share of a core only.
+    let outer = own_ticks();
     let percent = second.process.cpu_percent.expect("two ticks");
-    assert!(percent > 10.0, "{percent}");
+    let seconds = second.interval.expect("two ticks").as_secs_f64();
+    check_use(percent * seconds, inner - inner_before, outer - outer_before);
     assert_eq!(first.process.started_at, second.process.started_at);
+}
+
+/// Checks percent times seconds against readings of the kernel's ticks inside of the
+/// interval and around it.
+#[track_caller]
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn check_use(percent_seconds: f64, least: u64, most: u64) {
+    let per_second = rustix::param::clock_ticks_per_second() as f64;
+    let [least, most] = [least, most].map(|ticks| ticks as f64 / per_second * 100.0);
+    assert!(least > 0.0);
+    assert!(
+        (least - 1e-6..=most + 1e-6).contains(&percent_seconds),
+        "{least} to {most}, ours {percent_seconds}"
+    );
 }
 
 #[test]
@@ -127,12 +145,17 @@ fn the_table_names_who_burns() {
     let clock = SystemClock::new();
     let mut table = ProcessTable::new();
     assert_eq!(table.blame("system.cpu.percent"), None);
+    let outer_start = clock.monotonic();
     table.scan(&clock).expect("scanned");
-    burn(Duration::from_millis(300));
+    let inner_before = own_ticks();
+    burn(20);
+    let inner = own_ticks();
     table.scan(&clock).expect("scanned");
+    let seconds = clock.monotonic().since(outer_start).as_secs_f64();
     let all = table.top_by_cpu(usize::MAX);
     let own = all.iter().find(|process| process.pid == std::process::id()).expect("we are in it");
-    assert!(own.cpu_percent.expect("two scans") > 10.0);
+    let percent = own.cpu_percent.expect("two scans");
+    check_use(percent * seconds, inner - inner_before, u64::MAX);
     assert!(own.rss.get() > 0);
     assert!(all.windows(2).all(|pair| pair[0].cpu_percent >= pair[1].cpu_percent));
     let by_memory = table.top_by_memory(3);
