@@ -393,7 +393,8 @@ mod tests {
                 let start = veritas_model::Clock::monotonic(&clock);
                 drop(Shape::of_normalized(&text));
                 let elapsed = veritas_model::Clock::monotonic(&clock).since(start);
-                assert!(elapsed.as_secs() < 5, "{before}(×{depth}: {elapsed:?}");
+                // What is not linear takes years.
+                assert!(elapsed.as_secs() < 60, "{before}(×{depth}: {elapsed:?}");
             }
         }
     }

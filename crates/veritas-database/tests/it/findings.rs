@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use veritas_database::{Execution, Recorder, RecorderOptions, Value, scope};
 use veritas_model::{Cause, Finding, FindingKind, Impact, Timestamp};
 
@@ -129,21 +130,22 @@ fn an_n_plus_one_shows_its_evidence() {
 fn a_scope_follows_its_future_between_threads_and_ends_when_it_is_dropped() {
     let (recorder, _) = recorder_with(RecorderOptions::default());
     let recorder = std::sync::Arc::new(recorder);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    let request = |recorder: std::sync::Arc<Recorder>, calls: i64| {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let request = |recorder: std::sync::Arc<Recorder>, calls: i64, sent: oneshot::Sender<()>| {
         scope::in_future("/feed", async move {
             for key in 0..calls {
                 run(&recorder, BY_KEY, &[key.into()]);
                 tokio::task::yield_now().await;
             }
-            if calls > 4 {
+            if sent.send(()).is_ok() {
                 std::future::pending::<()>().await;
             }
         })
     };
     runtime.block_on(async {
-        let interleaved: Vec<_> = (0..50).map(|_| tokio::spawn(request(recorder.clone(), 4))).collect();
+        let nobody = || oneshot::channel().0;
+        let interleaved: Vec<_> =
+            (0..50).map(|_| tokio::spawn(request(recorder.clone(), 4, nobody()))).collect();
         for task in interleaved {
             task.await.unwrap();
         }
@@ -151,8 +153,11 @@ fn a_scope_follows_its_future_between_threads_and_ends_when_it_is_dropped() {
     assert_eq!(kinds(&recorder), [], "fifty interleaved requests are not one");
     runtime.block_on(async {
         for _ in 0..3 {
-            let task = tokio::time::timeout(Duration::from_millis(20), request(recorder.clone(), 5));
-            assert!(task.await.is_err(), "it never ends by itself");
+            let (sent, all_sent) = oneshot::channel();
+            let task = tokio::spawn(request(recorder.clone(), 5, sent));
+            all_sent.await.unwrap();
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled(), "it never ends by itself");
         }
     });
     assert_eq!(kinds(&recorder), [FindingKind::NPlusOne]);

@@ -115,20 +115,21 @@ fn an_application_that_goes_on_writing_is_not_in_the_way() {
     let proposal = shop.only_proposal();
     let path = shop.target.path().to_owned();
     let (end, ended) = std::sync::mpsc::channel::<()>();
+    let (wrote, written) = std::sync::mpsc::channel::<()>();
     let writer = std::thread::spawn(move || {
         let connection = rusqlite::Connection::open(path).unwrap();
         connection.busy_timeout(Duration::ZERO).unwrap();
-        let mut written = 0_u32;
         while ended.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
             // Nobody else writes, so a lock in the way would be ours.
             connection.execute("INSERT INTO tags(name) VALUES ('x')", []).unwrap();
-            written += 1;
+            wrote.send(()).ok();
         }
-        written
     });
+    written.recv().unwrap();
+    drop(written);
     let gain = shop.actuator().measure(&proposal);
     end.send(()).unwrap();
-    assert!(writer.join().unwrap() > 0);
+    writer.join().unwrap();
     assert!(gain.expect("it can be measured").results_equal);
 }
 

@@ -10,7 +10,7 @@
     reason = "the application of a test, which prints its figures"
 )]
 
-use std::{process::Command, str::FromStr, sync::Arc};
+use std::{process::Command, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     ConnectOptions, Row,
@@ -47,7 +47,10 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 async fn pool(statements_at: Option<&str>) -> sqlx::SqlitePool {
-    let mut options = SqliteConnectOptions::from_str("sqlite::memory:").unwrap();
+    // sqlx says of itself that a statement was slow; on a busy machine any may be.
+    let mut options = SqliteConnectOptions::from_str("sqlite::memory:")
+        .unwrap()
+        .log_slow_statements("warn".parse().unwrap(), Duration::MAX);
     if let Some(level) = statements_at {
         options = options.log_statements(level.parse().unwrap());
     }
