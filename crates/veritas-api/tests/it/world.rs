@@ -38,7 +38,7 @@ static REAL: LazyLock<Reading> = LazyLock::new(|| {
     let clock = SystemClock::new();
     let mut sampler = Sampler::open(SamplerOptions::default()).unwrap();
     let mut reading = sampler.tick(&clock);
-    wait_for(Duration::from_secs(10), || {
+    wait_for(Duration::from_mins(1), || {
         reading = sampler.tick(&clock);
         reading.system.cpu.percent.is_some()
     });
