@@ -126,9 +126,8 @@ fn a_redis_server_is_looked_at_and_its_death_degrades_the_health() {
     let redis = veritas_testkit::Redis::start();
     let options = RedisOptions::parse(&redis.url()).unwrap();
     let engine = Engine::builder().redis_server(options).start().unwrap();
-    wait_for(PATIENCE, || engine.sources().cache_server.get().is_some());
-    let reading = engine.sources().cache_server.get().unwrap().reading;
-    assert!(reading.is_reached(), "{reading:?}");
+    // On a busy machine the first look may run out of time.
+    wait_for(PATIENCE, || engine.sources().cache_server.get().is_some_and(|told| told.reading.is_reached()));
     let health = |engine: &Engine| engine.health().components().into_iter().find(|(name, _)| name == "redis");
     wait_for(PATIENCE, || matches!(health(&engine), Some((_, Condition::Ready))));
     drop(engine);

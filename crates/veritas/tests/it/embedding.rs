@@ -64,11 +64,17 @@ fn a_target_that_is_no_database_degrades_only_itself() {
 fn copies_of_an_engine_without_a_directory_are_private_and_go_with_it() {
     use std::os::unix::fs::PermissionsExt;
 
-    let ours = || {
+    let all = || {
         let prefix = format!("veritas-{}-", std::process::id());
         let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
-        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).collect::<Vec<_>>()
+        let entries = entries.map(|entry| entry.path());
+        entries
+            .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(&prefix))
+            .collect::<Vec<_>>()
     };
+    // One that was killed, and whose process had the number that ours has, left its own.
+    let others = all();
+    let ours = || all().into_iter().filter(|path| !others.contains(path)).collect::<Vec<_>>();
     let directory = veritas_testkit::data_dir();
     let path = directory.path().join("empty.db");
     std::fs::write(&path, "").unwrap();
