@@ -4,7 +4,7 @@
 use std::{
     io,
     path::PathBuf,
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,16 +16,77 @@ use crate::{parse::percent_of, reading::DiskReading, sampler::SamplerError};
 /// How long a tick waits for the answer. It comes within a tenth of a
 /// millisecond, unless the machine is so busy that the helper must wait for its turn.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long opening waits for the first answer before it goes on without.
-const FIRST_PATIENCE: Duration = Duration::from_millis(500);
+/// How long opening waits for the first answer before it goes on without: long enough
+/// for a helper that waits for its turn, so that only a file system that hangs hides its error.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks for the use of one file system. The helper thread ends with the probe,
 /// or as soon as the file system answers.
 #[derive(Debug)]
 pub(crate) struct DiskProbe {
-    requests: SyncSender<()>,
-    answers: Receiver<io::Result<Option<DiskReading>>>,
+    desk: Arc<Desk>,
     is_waiting: bool,
+}
+
+type Answer = io::Result<Option<DiskReading>>;
+
+/// Where questions and answers are handed over. Unlike a channel, it allocates nothing
+/// when someone has to wait.
+#[derive(Debug)]
+struct Desk {
+    paper: Mutex<Paper>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+enum Paper {
+    Nothing,
+    Asked,
+    Answered(Answer),
+    /// Nobody will ask any more.
+    Closed,
+}
+
+impl Desk {
+    fn paper(&self) -> MutexGuard<'_, Paper> {
+        self.paper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lay(&self, paper: Paper) {
+        *self.paper() = paper;
+        self.changed.notify_all();
+    }
+
+    /// Waits for a question; `false` when there will be none.
+    fn is_asked(&self) -> bool {
+        let is_idle = |paper: &mut Paper| !matches!(paper, Paper::Asked | Paper::Closed);
+        let waited = self.changed.wait_while(self.paper(), is_idle);
+        matches!(*waited.unwrap_or_else(PoisonError::into_inner), Paper::Asked)
+    }
+
+    /// Answers, unless there is nobody any more.
+    fn answer(&self, answer: Answer) {
+        let mut paper = self.paper();
+        if !matches!(*paper, Paper::Closed) {
+            *paper = Paper::Answered(answer);
+        }
+        drop(paper);
+        self.changed.notify_all();
+    }
+
+    /// Takes the answer if it is there, or is within `patience`.
+    fn take_answer(&self, patience: Duration) -> Option<Answer> {
+        let is_pending = |paper: &mut Paper| matches!(paper, Paper::Asked);
+        let waited = self.changed.wait_timeout_while(self.paper(), patience, is_pending);
+        let (mut paper, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if matches!(*paper, Paper::Asked) {
+            return None;
+        }
+        match std::mem::replace(&mut *paper, Paper::Nothing) {
+            Paper::Answered(answer) => Some(answer),
+            _ => None,
+        }
+    }
 }
 
 impl DiskProbe {
@@ -41,17 +102,15 @@ impl DiskProbe {
         }
     }
 
-    fn start(mut ask: impl FnMut() -> io::Result<Option<DiskReading>> + Send + 'static) -> io::Result<Self> {
-        let (requests, incoming) = sync_channel(1);
-        let (outgoing, answers) = sync_channel(1);
+    fn start(mut ask: impl FnMut() -> Answer + Send + 'static) -> io::Result<Self> {
+        let desk = Arc::new(Desk { paper: Mutex::new(Paper::Nothing), changed: Condvar::new() });
+        let helpers = Arc::clone(&desk);
         std::thread::Builder::new().name("veritas-statvfs".into()).spawn(move || {
-            while incoming.recv().is_ok() {
-                if outgoing.send(ask()).is_err() {
-                    break;
-                }
+            while helpers.is_asked() {
+                helpers.answer(ask());
             }
         })?;
-        Ok(Self { requests, answers, is_waiting: false })
+        Ok(Self { desk, is_waiting: false })
     }
 
     /// Returns the use now, or `None` when it is not known: the file system did
@@ -60,23 +119,21 @@ impl DiskProbe {
         self.ask(PATIENCE).and_then(Result::ok).flatten()
     }
 
-    fn ask(&mut self, patience: Duration) -> Option<io::Result<Option<DiskReading>>> {
+    fn ask(&mut self, patience: Duration) -> Option<Answer> {
         if self.is_waiting {
             // What comes late is of the past; it only says that we may ask again.
-            match self.answers.try_recv() {
-                Ok(_late) => self.is_waiting = false,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
-            }
+            drop(self.desk.take_answer(Duration::ZERO)?);
         }
-        self.requests.try_send(()).ok()?;
-        self.is_waiting = true;
-        match self.answers.recv_timeout(patience) {
-            Ok(answer) => {
-                self.is_waiting = false;
-                Some(answer)
-            }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.desk.lay(Paper::Asked);
+        let answer = self.desk.take_answer(patience);
+        self.is_waiting = answer.is_none();
+        answer
+    }
+}
+
+impl Drop for DiskProbe {
+    fn drop(&mut self) {
+        self.desk.lay(Paper::Closed);
     }
 }
 
@@ -96,6 +153,8 @@ fn count(statvfs: &StatVfs) -> Option<DiskReading> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
+
     use super::*;
 
     const GIB: u64 = 1 << 30;
