@@ -56,7 +56,8 @@ pub enum ActuatorError {
 /// Proves, applies, undoes and watches one kind of change.
 ///
 /// Every method may block (it talks to databases) and is called from the
-/// optimizer's own thread, never from a request or an executor. Applying and
+/// engine's own threads, never from a request or an executor. [`Self::measure`]
+/// may run while another thread calls one of the others. Applying and
 /// reverting are idempotent: applying what is present and reverting what is
 /// absent succeed and do nothing.
 pub trait Actuator: Send + Sync {
