@@ -16,7 +16,7 @@ use crate::{
     },
     key::{KeyEncoder, sampling_hash},
     namespace::Namespace,
-    registry::Shared,
+    registry::{Hungry, Shared},
     statistics::Event,
 };
 
@@ -412,7 +412,8 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     fn insert(&self, key: &KeyRef<'_>, entry: Left<V>, now: Now, outcome: &mut Stored<V>) {
         let weight = entry.1.weight();
         let feed = |refused, outcome: &mut Stored<V>| {
-            self.shared.feed(&*self.store, key.hash, weight, refused, &mut outcome.garbage)
+            let hungry = Hungry { table: &*self.store, hash: key.hash, need: weight, refused };
+            self.shared.feed(hungry, &mut outcome.garbage)
         };
         let mut inserted = self.store.insert(key, entry, now);
         if let Err(refused) = inserted {

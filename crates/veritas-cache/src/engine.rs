@@ -13,7 +13,7 @@ pub(crate) use self::{
     entry::{Entry, Keep, Life},
     grants::{Budget, Grants, shares},
     key::{KeyHasher, KeyRef, ShortRef, Sought, heap_size},
-    shard::{Leaving, Left},
+    shard::{Leaving, Left, enough_for},
     store::{Any, Garbage, Inserted, Store},
 };
 

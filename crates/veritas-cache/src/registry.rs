@@ -1,5 +1,9 @@
 //! The registry: which namespaces and tables there are, and what they share.
 
+mod feeding;
+
+pub(crate) use self::feeding::Hungry;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
@@ -170,96 +174,6 @@ impl Shared {
         drop(garbage);
         Ok(inverse)
     }
-
-    /// Makes room for `need` in the shard of `hash` of a table that got less than it
-    /// asked for: out of namespaces that have more than their share; or, if its own
-    /// namespace has its share, out of tables of that one that have more than theirs, or,
-    /// if `refused`, out of its own other shards. Returns whether there may be room now.
-    /// What left for it goes to `garbage`.
-    pub(crate) fn feed(
-        &self,
-        hungry: &dyn Any,
-        hash: u64,
-        need: u64,
-        refused: bool,
-        garbage: &mut Garbage,
-    ) -> bool {
-        let grants = &hungry.namespace().grants;
-        let lacks = grants.entitled().min(grants.limit()).saturating_sub(grants.granted());
-        let tables = hungry.namespace().tables.load(Ordering::Relaxed);
-        if lacks < need && !refused && tables < 2 {
-            return false;
-        }
-        // One at a time. Who has some room waits for its next turn; a value that is refused
-        // has none. (Whoever feeds waits for no lock but the registry's and the shards'.)
-        let _feeding = match self.feeding.try_lock() {
-            Ok(feeding) => feeding,
-            Err(_) if refused => self.feeding.lock().unwrap_or_else(PoisonError::into_inner),
-            Err(_) => return false,
-        };
-        let now = self.clock.now();
-        if lacks < need {
-            if tables > 1 && self.feed_from_siblings(hungry, hash, need, tables, garbage) {
-                return true;
-            }
-            // Its own shards hold what it may have: a heavy value goes before lighter ones, if
-            // they are enough.
-            let may_have = hungry.capacity().saturating_add(self.budget.free());
-            return refused
-                && may_have >= enough_for(need)
-                && hungry.shrink(need, Some(hash), now, garbage) > 0;
-        }
-        let stores: Vec<Arc<dyn Any>> =
-            self.registry().by_name.values().flat_map(|open| &open.stores).cloned().collect();
-        let excess = |store: &Arc<dyn Any>| {
-            let grants = &store.namespace().grants;
-            grants.granted().saturating_sub(grants.entitled())
-        };
-        let wanted = enough_for(need).max(lacks / 8);
-        let mut fed = 0;
-        while fed < wanted {
-            let richest = stores.iter().filter(|store| excess(store) > 0);
-            let Some(richest) = richest.max_by_key(|store| (excess(store), store.capacity())) else { break };
-            let given = richest.shrink((wanted - fed).min(excess(richest)), None, now, garbage);
-            if given == 0 {
-                break;
-            }
-            fed += given;
-        }
-        // At once, before the ones that it was taken from take it back.
-        hungry.grow(hash, fed);
-        fed > 0
-    }
-
-    /// Makes room in a table for one type of values that has less than its part of what
-    /// the namespace was granted, out of the table of another type that has most.
-    fn feed_from_siblings(
-        &self,
-        hungry: &dyn Any,
-        hash: u64,
-        need: u64,
-        tables: u64,
-        garbage: &mut Garbage,
-    ) -> bool {
-        let namespace = hungry.namespace();
-        let part = namespace.grants.granted() / tables;
-        let lacks = part.saturating_sub(hungry.capacity());
-        if lacks < enough_for(need) {
-            return false;
-        }
-        let siblings = self.registry().by_name.get(&namespace.name).map(|open| open.stores.clone());
-        let richest = siblings.into_iter().flatten().max_by_key(|store| store.capacity());
-        let Some(richest) = richest else { return false };
-        let wanted = enough_for(need).max(lacks / 8).min(richest.capacity().saturating_sub(part));
-        let fed = richest.shrink(wanted, None, self.clock.now(), garbage);
-        hungry.grow(hash, fed);
-        fed > 0
-    }
-}
-
-/// Returns the room that an entry needs: a table admits what weighs 97 % of its capacity.
-const fn enough_for(need: u64) -> u64 {
-    need + need / 32 + 2
 }
 
 /// Keeps a change for a namespace that is not open.

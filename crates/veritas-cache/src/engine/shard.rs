@@ -141,6 +141,18 @@ pub(crate) fn heaviest(capacity: u64) -> u64 {
     ((capacity as f64 * HOT) as u64).clamp(capacity.min(1), capacity)
 }
 
+/// Returns the least capacity with which a table admits an entry of `weight`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "rounded, and put right below"
+)]
+pub(crate) fn enough_for(weight: u64) -> u64 {
+    let from = ((weight as f64 / HOT) as u64).saturating_sub(1);
+    (from..from + 4).find(|capacity| heaviest(*capacity) >= weight).unwrap_or(from + 4)
+}
+
 impl<V> Table<V> {
     fn new(capacity: u64, expected: u64) -> Self {
         let unclaimed = Arc::default();
@@ -194,7 +206,8 @@ impl<V> Table<V> {
         let wrong = mean > expected.saturating_mul(3) / 2 || expected > mean.saturating_mul(3) / 2;
         let least = heaviest(capacity);
         let is_forgetful = self.would_remember(capacity) < capacity / mean / 2 * 7 / 8;
-        let is_worn = is_forgetful || self.would_admit(capacity) < least - least / 256;
+        let admitted = self.would_admit(capacity);
+        let is_worn = is_forgetful || admitted < least - least / 256 || admitted < weight.min(least);
         // What weighs more than a new table admits can stay in this one only.
         let fits = || self.cache.iter().all(|(_, entry)| entry.weight() <= least);
         if entries == 0 || ((wrong || is_worn) && entries <= MOST_MOVED && fits()) {
@@ -373,6 +386,29 @@ mod tests {
         // Its expectation is wrong, and 97 % of this are less than the entry weighs.
         table.grow(97_000, 100);
         assert_eq!((table.holds().entries, table.weight()), (1, 95_000));
+    }
+
+    #[test]
+    fn what_is_enough_for_a_weight_is_the_least_that_is() {
+        for weight in (0..5_000).chain([740, 1 << 20, 123_456_789, u64::from(u32::MAX)]) {
+            let capacity = enough_for(weight);
+            assert!(heaviest(capacity) >= weight, "{weight}: {capacity}");
+            assert!(capacity == 0 || heaviest(capacity - 1) < weight, "{weight}: {capacity}");
+        }
+    }
+
+    #[test]
+    fn a_worn_table_that_grows_for_the_sake_of_an_entry_admits_it() {
+        let hasher = KeyHasher::default();
+        let mut table = Table::new(0, 1);
+        table.grow(10_000, 3_000);
+        drop(table.insert(key(&hasher, 1), entry(3_000)));
+        for step in 0..1_000 {
+            assert!(table.shrink(3_001 + step % 97).is_empty());
+            let weight = 5_000 + step % 1_013;
+            table.grow(enough_for(weight), weight);
+            assert!(table.admits() >= weight, "{step}: {} of {weight}", table.admits());
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 use super::{
     Budget, Entry, Keep, KeyHasher, KeyRef, Life, Now, Sought, heap_size,
     key::TableKey,
-    shard::{Holds, Leaving, Left, Shard, Table, heaviest},
+    shard::{Holds, Leaving, Left, Shard, Table, enough_for, heaviest},
 };
 use crate::{
     flights::{Flights, Landed},
@@ -87,8 +87,10 @@ pub(crate) trait Any: Send + Sync {
     fn clear(&self, event: Event, now: Now) -> u64;
     /// Returns what it may weigh by now.
     fn capacity(&self) -> u64;
-    /// Raises what the shard of a hash may weigh, by up to `room` and to its part, as far as that is granted.
-    fn grow(&self, hash: u64, room: u64);
+    /// Raises what the shard of a hash may weigh, as far as that is granted: by up to `room`
+    /// to its part, and in any case to what an entry of `weight` needs. Returns how much it
+    /// lacks for that entry.
+    fn grow(&self, hash: u64, room: u64, weight: u64) -> u64;
     /// Gives back up to `room`, but nothing of the shard of the hash `except`; returns how much it was.
     fn shrink(&self, room: u64, except: Option<u64>, now: Now, garbage: &mut Garbage) -> u64;
     /// Lists at most about `limit` living entries whose keys begin with `prefix`, after
@@ -119,10 +121,16 @@ impl<V> Store<V> {
 
     #[inline]
     fn shard(&self, hash: u64) -> &Shard<V> {
+        &self.shards[self.place(hash)]
+    }
+
+    /// Returns which of the shards has the keys of a hash.
+    #[inline]
+    pub(crate) fn place(&self, hash: u64) -> usize {
         // As quick_cache does: the bits in the middle, which the maps use least.
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are all that is asked for")]
         let index = hash.rotate_right(32) as usize;
-        &self.shards[index & (self.shards.len() - 1)]
+        index & (self.shards.len() - 1)
     }
 
     /// Looks a key up: `look` judges the entry under the shard's lock.
@@ -211,7 +219,7 @@ impl<V> Store<V> {
         let limit = self.namespace.grants.limit();
         // Shards grow alike, but for the sake of a value that is heavy beside its part.
         let fair = limit / self.shards.len() as u64;
-        let enough = weight + weight / 32 + 2;
+        let enough = enough_for(weight);
         let needed = if weight > heaviest(capacity.max(fair)) { enough } else { 0 };
         let step = (capacity / 2).clamp(SMALLEST_STEP, LARGEST_STEP).max(enough);
         let wanted = (capacity + step).min(fair).max(needed);
@@ -391,15 +399,17 @@ impl<V: Clone + Send + Sync + 'static> Any for Store<V> {
         self.shards.iter().map(|shard| shard.read().capacity()).sum()
     }
 
-    fn grow(&self, hash: u64, room: u64) {
+    fn grow(&self, hash: u64, room: u64, weight: u64) -> u64 {
         let mut table = self.shard(hash).write();
+        let capacity = table.capacity();
         let part = self.namespace.grants.limit() / self.shards.len() as u64;
-        let wanted = part.saturating_sub(table.capacity()).min(room);
-        let taken = self.namespace.grants.take(&self.budget, wanted);
+        let enough = enough_for(weight);
+        let wanted = part.min(capacity.saturating_add(room)).max(enough.min(self.most()));
+        let taken = self.namespace.grants.take(&self.budget, wanted.saturating_sub(capacity));
         if taken > 0 {
-            let capacity = table.capacity() + taken;
-            table.grow(capacity, Self::overhead());
+            table.grow(capacity + taken, weight);
         }
+        enough.saturating_sub(table.capacity())
     }
 
     fn shrink(&self, room: u64, except: Option<u64>, now: Now, garbage: &mut Garbage) -> u64 {
