@@ -1,9 +1,30 @@
 //! Memory and listing: what the second tier says it holds, beside what the server gave up for it.
 
-use veritas_cache::{ListError, TierMemory};
+use std::{sync::Arc, time::Duration};
+
+use veritas_cache::{ListError, NamespaceOptions, TierMemory};
+use veritas_model::SystemClock;
+use veritas_redis::{TieredCache, TieredOptions};
 use veritas_testkit::{Redis, wait_for};
 
-use crate::{nodes::Node, scene::LONG};
+use crate::{
+    nodes::{Node, exact},
+    scene::{LONG, options},
+};
+
+/// A process that has as long as it takes to fill a server with megabytes.
+fn patient(redis: &Redis) -> Node {
+    let mut patient = options(&redis.url());
+    patient.deadline = 6 * LONG;
+    Node::with(patient, Arc::new(SystemClock::new()))
+}
+
+/// Opens a namespace of texts that outlive the test.
+fn texts(node: &Node, name: &str) -> TieredCache<String> {
+    let exact = exact(TieredOptions::default());
+    let namespace = NamespaceOptions { ttl: Some(Duration::from_hours(1)), ..exact.namespace };
+    node.tiered.namespace(name, TieredOptions { namespace, ..exact })
+}
 
 fn field(redis: &Redis, section: &str, name: &str) -> f64 {
     let info = redis.cli(&["INFO", section]);
@@ -23,8 +44,8 @@ fn measured(node: &Node) -> TierMemory {
 
 /// Fills a namespace from a process that ends then.
 fn fill(redis: &Redis, name: &str, keys: u32, length: usize) {
-    let node = Node::new(&redis.url());
-    let cache = node.texts(name);
+    let node = patient(redis);
+    let cache = texts(&node, name);
     // Not a text that compresses to nothing.
     let mut state = 1_u64;
     let mut text = String::new();
@@ -46,8 +67,8 @@ fn the_memory_of_each_namespace_is_within_three_percent_of_what_the_server_gave_
         let keys = if length > 10_000 { 2_000 } else { 20_000 };
         fill(&redis, "t", keys, length);
         let truth = used(&redis);
-        let node = Node::new(&redis.url());
-        drop(node.texts("t"));
+        let node = patient(&redis);
+        drop(texts(&node, "t"));
         let memory = measured(&node);
         let row = memory.namespaces[0].1;
         #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
@@ -75,9 +96,9 @@ fn namespaces_that_share_a_server_are_told_apart() {
         fill(&redis, name, keys, length);
         truths.push((name, f64::from(keys), used(&redis) - before));
     }
-    let node = Node::new(&redis.url());
+    let node = patient(&redis);
     for (name, ..) in sizes {
-        drop(node.texts(name));
+        drop(texts(&node, name));
     }
     let memory = measured(&node);
     // The tables grow in leaps, which fall to whoever comes last: all share them by their keys.
@@ -100,9 +121,9 @@ fn namespaces_that_share_a_server_are_told_apart() {
 #[test]
 fn the_second_tier_tells_its_memory_without_waiting() {
     let redis = Redis::start();
-    let node = Node::new(&redis.url());
+    let node = patient(&redis);
     let tier = node.caches.tiers().remove(0);
-    assert_eq!(node.texts("t").set_blocking(&1, "v".into()), Ok(()));
+    assert_eq!(texts(&node, "t").set_blocking(&1, "v".into()), Ok(()));
     // The first question begins a reading.
     let memory = wait_for(LONG, || tier.memory());
     assert_eq!((memory.entries, memory.namespaces.len()), (1, 1));
@@ -112,8 +133,8 @@ fn the_second_tier_tells_its_memory_without_waiting() {
 #[test]
 fn keys_are_listed_readably_page_by_page() {
     let redis = Redis::start();
-    let node = Node::new(&redis.url());
-    let cache = node.texts("t");
+    let node = patient(&redis);
+    let cache = texts(&node, "t");
     assert!(
         cache
             .set_many_blocking((0..250_u32).map(|key| (("user", key), "v".to_owned())))
