@@ -16,11 +16,12 @@ use self::{
     proof::Measured,
 };
 use crate::{
-    CacheAdvisor,
+    CacheAdvisor, Recording,
     advisor::shared::{Kept, Shared},
     net::OwnCosts,
     proposals::budget::Budget,
     recording::{self, Change, Costs, Recorded, Replayed, Settings, Span, Unfit},
+    simulate::Policy,
 };
 
 /// Changes capacity, time to live and policy of caches, starts and stops them.
@@ -110,7 +111,7 @@ impl CacheActuator {
         }
         let kept = self.shared.kept(&turn.namespace).ok_or_else(|| not_yet(turn, &Unfit::Empty))?;
         let budget = Budget::of(self.shared.total(), readings);
-        let before = settings(&reading, budget.capacity_of(&reading).get());
+        let before = settings(&reading, budget.capacity_of(&reading).get(), &kept.recording);
         let after = turned(before, &turn.forward);
         Ok(Subject { reading, kept, change: Change { before, after } })
     }
@@ -375,7 +376,7 @@ fn not_yet(turn: &Turn, unfit: &Unfit) -> ActuatorError {
 }
 
 /// Returns how a namespace is set, for the simulation.
-fn settings(reading: &NamespaceReading, capacity: u64) -> Settings {
+fn settings(reading: &NamespaceReading, capacity: u64, recording: &Recording) -> Settings {
     let tuning = &reading.tuning;
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Settings {
@@ -386,6 +387,7 @@ fn settings(reading: &NamespaceReading, capacity: u64) -> Settings {
         // Only loads that refresh do so early; others look a key up and load it.
         early_refresh: if reading.statistics.refreshes > 0 { tuning.early_refresh } else { 0.0 },
         bypass: tuning.bypass,
+        policy: Policy::BYTES.expecting(recording.entry_bytes()),
     }
 }
 
@@ -404,7 +406,7 @@ fn turned(settings: Settings, knob: &Knob) -> Settings {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sums of weights stay below 2^53")]
-fn mean_weight(recording: &recording::Recording) -> f64 {
+fn mean_weight(recording: &Recording) -> f64 {
     let weights = recording.entries().filter_map(|entry| match entry.kind {
         veritas_cache::AccessKind::Store { weight, .. } => Some(u64::from(weight)),
         _ => None,
@@ -422,7 +424,13 @@ fn method(plan: &CachePlan, subjects: &[Subject], replayed: &Replayed, span: &Sp
         .map(|(subject, turn)| {
             let recording = &subject.kept.recording;
             let rate = recording.rate().share();
-            format!("{} recorded accesses to {} (rate {rate:.5})", recording.len(), turn.namespace)
+            let entry = subject.change.before.policy.expected_weight;
+            let known = if recording.entry_bytes().is_some() { "measured" } else { "assumed" };
+            format!(
+                "{} recorded accesses to {} (rate {rate:.5}, {entry:.0} bytes an entry {known})",
+                recording.len(),
+                turn.namespace,
+            )
         })
         .collect();
     let before = &replayed.total.before;

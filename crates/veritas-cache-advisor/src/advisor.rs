@@ -252,6 +252,9 @@ impl CacheAdvisor {
             let Some(reading) = readings.iter().find(|reading| reading.id == tracked.id) else { continue };
             tracked.fed(reading, shared::millis(now));
             let Some(kept) = recordings.get_mut(&tracked.name) else { continue };
+            if let Some(mean) = tracked.entry_bytes {
+                kept.recording.expect_entries(mean);
+            }
             kept.recording.mark(shared::millis(now), reading.statistics.total_requests());
             self.stretch(kept);
             tap.set_threshold(tracked.id, tracked.threshold(kept));

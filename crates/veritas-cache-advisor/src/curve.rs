@@ -34,6 +34,9 @@ pub struct MissRatioCurve {
     pub simulated: u64,
     /// The share of keys that is sampled now; 1 where the curve is exact.
     pub rate: f64,
+    /// The mean weight of an entry that was measured on the cache itself, in bytes, and simulated
+    /// with; `None`: it holds none, and that of the policy was taken.
+    pub entry_bytes: Option<f64>,
 }
 
 impl MissRatioCurve {

@@ -16,7 +16,7 @@ use veritas_model::{
     Bytes, Cause, Finding, FindingKind, Impact, Moments, Observation, Provenance, Subject, Timestamp, Unit,
 };
 
-use crate::{AdvisorOptions, BigKey, HotKey, MissRatioCurve, Net, TtlCurve};
+use crate::{AdvisorOptions, BigKey, HotKey, MissRatioCurve, Net, TtlCurve, simulate::Policy};
 
 /// What was observed of one namespace, and what was simulated from it.
 #[derive(Debug, Clone)]
@@ -94,6 +94,16 @@ impl View<'_> {
 
     pub(crate) fn estimated(&self, name: &str, value: f64, unit: Unit) -> Observation {
         Observation { provenance: Provenance::Estimated, ..self.measured(name, value, unit) }
+    }
+
+    /// Returns what an entry weighs on average: what was measured, or what was assumed of a cache that
+    /// holds none.
+    pub(crate) fn entry_bytes(&self) -> Observation {
+        let name = "mean_entry_bytes";
+        match self.curve.entry_bytes {
+            Some(mean) => self.measured(name, mean, Unit::Bytes),
+            None => self.estimated(name, Policy::BYTES.expected_weight, Unit::Bytes),
+        }
     }
 
     /// Returns what every finding on a cache rests on.

@@ -49,6 +49,7 @@ pub struct Recording {
     /// Accesses that did not reach us since the first entry.
     dropped: u64,
     marks: VecDeque<Mark>,
+    entry_bytes: Option<f64>,
 }
 
 impl Recording {
@@ -57,7 +58,7 @@ impl Recording {
 
     /// Makes an empty recording of at most `bound` accesses.
     pub fn new(bound: usize, rate: SampleRate) -> Self {
-        Self { entries: VecDeque::new(), bound, rate, dropped: 0, marks: VecDeque::new() }
+        Self { entries: VecDeque::new(), bound, rate, dropped: 0, marks: VecDeque::new(), entry_bytes: None }
     }
 
     /// Records an access, unless its key is not in the sample; the oldest one makes room.
@@ -86,6 +87,16 @@ impl Recording {
     /// Notes accesses that did not reach us.
     pub fn lost(&mut self, dropped: u64) {
         self.dropped = self.dropped.saturating_add(dropped);
+    }
+
+    /// Notes what an entry of the cache weighs on average: what is replayed is reckoned with it.
+    pub fn expect_entries(&mut self, mean_weight: f64) {
+        self.entry_bytes = Some(mean_weight);
+    }
+
+    /// Returns what an entry of the cache weighs on average; `None` when it never held one.
+    pub const fn entry_bytes(&self) -> Option<f64> {
+        self.entry_bytes
     }
 
     /// Sets the rate. What a lower one excludes is forgotten; a higher one starts the

@@ -21,6 +21,8 @@ const BELOW: i32 = 7;
 const ABOVE: i32 = 8;
 /// Keys whose times to live are followed: three quarters of a MiB.
 const TTL_KEYS: usize = 2_048;
+/// Fewer entries do not replace what is known of earlier ones.
+const TELLING: u64 = 16;
 /// No cache is simulated below this.
 const SMALLEST: u64 = 16 * 1024;
 
@@ -58,6 +60,8 @@ pub(crate) struct Tracked {
     fed_look_ups: u64,
     look_ups_before: u64,
     pub(crate) steady: Steady,
+    /// What an entry weighs on average, once one was held.
+    pub(crate) entry_bytes: Option<f64>,
     /// Who was last asked to give it bytes.
     pub(crate) funding: Option<Funding>,
 }
@@ -83,6 +87,7 @@ impl Tracked {
             fed_look_ups: 0,
             look_ups_before: reading.statistics.total_requests(),
             steady: Steady::default(),
+            entry_bytes: None,
             funding: None,
         }
     }
@@ -104,6 +109,10 @@ impl Tracked {
 
     /// Ends the feeding of a turn: what was not sampled is told from the exact counts.
     pub(crate) fn fed(&mut self, reading: &NamespaceReading, now_ms: u64) {
+        self.entry_bytes = entry_bytes(reading, self.entry_bytes);
+        if let Some(mean) = self.entry_bytes {
+            self.curve.expect_entries(mean);
+        }
         let look_ups = reading.statistics.total_requests();
         let came = look_ups.saturating_sub(self.look_ups_before);
         let skipped = came.saturating_sub(self.fed_look_ups);
@@ -211,6 +220,15 @@ impl Tracked {
         let counted = difference(&reading.statistics, &mark.statistics);
         (counted, reading.load_cost.since(&mark.loads), now.since(mark.at))
     }
+}
+
+/// Returns what the entries of a namespace weigh on average: those that it holds, or, while they
+/// are few, those that it held `before`.
+#[expect(clippy::cast_precision_loss, reason = "weights in bytes stay below 2^53")]
+fn entry_bytes(reading: &NamespaceReading, before: Option<f64>) -> Option<f64> {
+    let entries = reading.memory.entries;
+    let is_known = entries >= if before.is_some() { TELLING } else { 1 };
+    if is_known { Some(reading.weight.get() as f64 / entries as f64) } else { before }
 }
 
 fn ttl_estimator() -> TtlEstimator {

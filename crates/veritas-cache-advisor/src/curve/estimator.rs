@@ -91,6 +91,8 @@ pub struct MissRatioEstimator {
     misses: Vec<Total>,
     /// The mean weight of what was stored, for keys whose weight is not known.
     mean_weight: f64,
+    /// That of what the real cache holds.
+    entry_bytes: Option<f64>,
 }
 
 impl MissRatioEstimator {
@@ -107,6 +109,7 @@ impl MissRatioEstimator {
         Self {
             misses: vec![Total::ZERO; sizes.len()],
             mean_weight: options.policy.expected_weight,
+            entry_bytes: None,
             options,
             lanes,
             rates: vec![SampleRate::ALL; sizes.len()],
@@ -209,6 +212,15 @@ impl MissRatioEstimator {
         self.requests += look_ups;
     }
 
+    /// Notes what an entry of the real cache weighs on average, all of it counted: what is
+    /// simulated remembers as many evicted keys as that cache does. Call it again as the mean moves.
+    pub fn expect_entries(&mut self, mean_weight: f64) {
+        if mean_weight.is_finite() && mean_weight >= 1.0 {
+            self.entry_bytes = Some(mean_weight);
+            self.lanes.expect_weight(mean_weight);
+        }
+    }
+
     /// Returns the highest hash that is sampled: for a tap.
     pub fn threshold(&self) -> u64 {
         self.highest.threshold()
@@ -276,6 +288,7 @@ impl MissRatioEstimator {
             look_ups,
             simulated: self.simulated - self.window_simulated,
             rate: self.highest.share(),
+            entry_bytes: self.entry_bytes,
         }
     }
 

@@ -54,6 +54,7 @@ pub(crate) fn finding(view: &View<'_>, candidate: &Candidate) -> Finding {
         seconds_text(saved),
     );
     let more = vec![
+        view.entry_bytes(),
         view.simulated("advised_hit_ratio", candidate.hit_ratio, Unit::Ratio),
         view.estimated("net_seconds_saved_per_look_up", candidate.net, Unit::Seconds),
         view.estimated("seconds_saved_per_second", saved, Unit::PerSecond),

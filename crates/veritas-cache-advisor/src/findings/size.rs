@@ -165,6 +165,7 @@ pub(crate) fn finding(view: &View<'_>, advice: &CapacityAdvice) -> Finding {
         )
     };
     let mut more = vec![
+        view.entry_bytes(),
         view.measured("capacity", advice.from.get() as f64, Unit::Bytes),
         view.measured("evictions", view.counted.evictions as f64, Unit::Count),
         view.simulated("miss_ratio", advice.miss_ratio, Unit::Ratio),

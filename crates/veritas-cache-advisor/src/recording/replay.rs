@@ -326,6 +326,7 @@ fn usual(entries: &[Recorded]) -> Fact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::Policy;
 
     const OWN: OwnCosts = OwnCosts { hit: 0.0, miss: 0.0, store: 0.0, bypassed: 0.0, error: 0.0 };
     const COSTS: Costs = Costs { own: OWN, load: 0.001 };
@@ -336,6 +337,7 @@ mod tests {
         stale_ms: 0,
         early_refresh: 0.0,
         bypass: false,
+        policy: Policy::BYTES,
     };
     const SPAN: Span = Span { from_ms: 0, to_ms: 999, windows: 10 };
 

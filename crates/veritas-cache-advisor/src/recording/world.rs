@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) early_refresh: f64,
     /// Nothing is stored or served.
     pub(crate) bypass: bool,
+    /// The engine's parameters, for entries of this cache.
+    pub(crate) policy: Policy,
 }
 
 impl Settings {
@@ -90,7 +92,7 @@ impl World {
     )]
     pub(crate) fn new(settings: Settings, rate: SampleRate) -> Self {
         let capacity = settings.capacity as f64 * rate.share();
-        Self { settings, engine: Engine::new(&Policy::BYTES, capacity as u64), held: HashMap::new() }
+        Self { settings, engine: Engine::new(&settings.policy, capacity as u64), held: HashMap::new() }
     }
 
     /// Looks a key up at a time, and stores what a load brings when there is none.
@@ -164,6 +166,7 @@ mod tests {
         stale_ms: 0,
         early_refresh: 0.0,
         bypass: false,
+        policy: Policy::BYTES,
     };
 
     #[test]

@@ -280,6 +280,18 @@ impl Lanes {
         }
     }
 
+    /// Expects entries of this mean weight from now on: how many evicted keys are remembered
+    /// rests on it.
+    pub fn expect_weight(&mut self, mean_weight: f64) {
+        self.policy = self.policy.expecting(Some(mean_weight));
+        for (number, lane) in self.all.iter_mut().enumerate() {
+            lane.remember(&self.policy);
+            while lane.ghosts as u64 > lane.ghost_capacity {
+                lane.advance_ghost(&mut self.rows, number);
+            }
+        }
+    }
+
     /// Lowers the rates: forgets the keys that are not sampled any more, and makes
     /// each cache as small as its sample. The first lane must have the highest
     /// rate, and no rate may rise.
@@ -349,7 +361,19 @@ impl Lane {
         let share = self.rate.share();
         self.capacity = (self.full_capacity as f64 * share + half_a_weight * (1.0 - share)) as u64;
         self.hot_target = policy.hot_target(self.capacity);
-        self.ghost_capacity = (policy.ghosts(self.full_capacity) as f64 * share).round() as u64;
+        self.remember(policy);
+    }
+
+    /// Remembers as many evicted keys as the policy says, of those sampled.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "positive, and a number of keys"
+    )]
+    fn remember(&mut self, policy: &Policy) {
+        let ghosts = policy.ghosts(self.full_capacity) as f64;
+        self.ghost_capacity = (ghosts * self.rate.share()).round() as u64;
     }
 
     /// Puts the key into the cache, or notes that it was written again.

@@ -4,6 +4,7 @@ mod advisor;
 mod application;
 mod calibration;
 mod curve;
+mod entries;
 mod findings;
 mod loop_;
 mod replay;
