@@ -140,9 +140,10 @@ impl Redis {
         std::fs::remove_file(&self.socket).ok();
         let mut command = Command::new(program("redis-server"));
         command.args(&self.arguments);
-        let ready = || match self.address() {
-            Some(address) => TcpStream::connect(address).is_ok(),
-            None => UnixStream::connect(&self.socket).is_ok(),
+        // It listens on the port first, and may be held up before it does on the socket.
+        let ready = || {
+            self.address().is_none_or(|address| TcpStream::connect(address).is_ok())
+                && UnixStream::connect(&self.socket).is_ok()
         };
         let directory = Arc::clone(&self.directory);
         *running = Some(Server::start(command, self.account, directory, Stop::Kill, ready));

@@ -50,7 +50,7 @@ impl RunDirectory {
         sweep(&base);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = base.join(format!("run-{}-{number}", std::process::id()));
-        DirBuilder::new().mode(0o700).create(&path)?;
+        create_empty(&path)?;
         std::os::unix::fs::chown(&path, Some(account.uid), Some(account.gid))?;
         Ok(Self { path })
     }
@@ -162,6 +162,15 @@ pub(crate) fn base_directory() -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// Creates a directory that only its owner may enter. The kernel gives numbers of processes
+/// again: what is there was left by one that had ours.
+fn create_empty(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        fs::remove_dir_all(path)?;
+    }
+    DirBuilder::new().mode(0o700).create(path)
+}
+
 /// Removes the directories of test processes that are gone.
 fn sweep(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
@@ -236,6 +245,16 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
         drop(directory);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_process_with_our_number_left_is_not_in_the_way() {
+        let base = crate::data_dir();
+        let path = base.path().join("run-1-0");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("redis.sock"), "").unwrap();
+        create_empty(&path).unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
     }
 
     #[test]
