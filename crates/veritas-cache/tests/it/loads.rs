@@ -178,34 +178,29 @@ fn a_dropped_follower_is_not_missed() {
 #[test]
 fn threads_and_futures_share_a_load() {
     let (caches, cache) = cache();
+    let (begin, begun) = mpsc::channel::<()>();
     let (send, receive) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         let loading = &cache;
         scope.spawn(move || {
             loading.get_or_compute("key", || {
+                begin.send(()).unwrap();
                 receive.recv_timeout(PATIENCE).unwrap();
                 9
             })
         });
-        wait_for(PATIENCE, || caches.statistics().misses == 1);
+        begun.recv_timeout(PATIENCE).unwrap();
         let mut follower = pin!(cache.get_or_load_async("key", || async { Ok::<_, Infallible>(0) }));
-        // The thread has missed; it may not lead yet.
-        wait_for(PATIENCE, || caches.statistics().misses >= 1);
-        let first = poll(follower.as_mut());
-        // Nobody listens when the future led and the thread found its value.
-        let _: Result<(), _> = send.send(());
-        match first {
-            Poll::Ready(answer) => assert!(answer.is_ok()),
-            Poll::Pending => {
-                let mut answer = Poll::Pending;
-                wait_for(PATIENCE, || {
-                    answer = poll(follower.as_mut());
-                    answer.is_ready()
-                });
-                assert_eq!(answer, Poll::Ready(Ok(9)));
-            }
-        }
+        assert!(poll(follower.as_mut()).is_pending());
+        send.send(()).unwrap();
+        let mut answer = Poll::Pending;
+        wait_for(PATIENCE, || {
+            answer = poll(follower.as_mut());
+            answer.is_ready()
+        });
+        assert_eq!(answer, Poll::Ready(Ok(9)));
     });
+    assert_eq!(caches.statistics().loads, 1);
 }
 
 #[test]
