@@ -178,18 +178,18 @@ fn a_dropped_follower_is_not_missed() {
 #[test]
 fn threads_and_futures_share_a_load() {
     let (caches, cache) = cache();
-    let (begin, begun) = mpsc::channel::<()>();
+    let (started, starts) = mpsc::channel::<()>();
     let (send, receive) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         let loading = &cache;
         scope.spawn(move || {
             loading.get_or_compute("key", || {
-                begin.send(()).unwrap();
+                started.send(()).unwrap();
                 receive.recv_timeout(PATIENCE).unwrap();
                 9
             })
         });
-        begun.recv_timeout(PATIENCE).unwrap();
+        starts.recv_timeout(PATIENCE).unwrap();
         let mut follower = pin!(cache.get_or_load_async("key", || async { Ok::<_, Infallible>(0) }));
         assert!(poll(follower.as_mut()).is_pending());
         send.send(()).unwrap();

@@ -53,19 +53,19 @@ fn a_load_that_began_before_its_tag_died_is_not_served_after() {
 fn who_asks_after_a_tag_died_does_not_take_what_was_loading_before() {
     let (caches, _clock) = caches(MIB);
     let cache = caches.namespace::<u64>("pages");
-    let (begin, begun) = mpsc::channel::<()>();
+    let (started, starts) = mpsc::channel::<()>();
     let (release, released) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         let loading = &cache;
         scope.spawn(move || {
             let load = || {
-                begin.send(()).unwrap();
+                started.send(()).unwrap();
                 released.recv_timeout(PATIENCE).unwrap();
                 Ok::<_, Infallible>(tagged(1, &["user 1"]))
             };
             assert_eq!(loading.fetch("key", load), Ok(Some(1)));
         });
-        begun.recv_timeout(PATIENCE).unwrap();
+        starts.recv_timeout(PATIENCE).unwrap();
         let ask = || cache.fetch_async("key", || async { Ok::<_, Infallible>(tagged(2, &["user 1"])) });
         let (mut before, mut after) = (pin!(ask()), pin!(ask()));
         assert!(poll(before.as_mut()).is_pending());
