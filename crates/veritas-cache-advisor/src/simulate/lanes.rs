@@ -7,12 +7,15 @@
 //! clocks are queues here, since their hands only ever move forward. A property
 //! test holds each lane against the real engine, request for request.
 
-use std::{collections::VecDeque, time::Duration};
+mod lane;
 
+use std::time::Duration;
+
+use self::lane::Lane;
 pub use super::rows::LANES;
 use super::{
     Policy,
-    rows::{ABSENT, COLD, GHOST, HOT, Rows, lanes_in, mask_of_first},
+    rows::{COLD, HOT, Rows, lanes_in, mask_of_first},
 };
 use crate::sample::SampleRate;
 
@@ -41,23 +44,6 @@ struct Life {
     tick: Duration,
     stamps: Vec<[u16; LANES]>,
     now: u16,
-}
-
-#[derive(Debug)]
-struct Lane {
-    full_capacity: u64,
-    rate: SampleRate,
-    capacity: u64,
-    hot_target: u64,
-    ghost_capacity: u64,
-    weight_hot: u64,
-    weight_cold: u64,
-    hots: usize,
-    colds: usize,
-    ghosts: usize,
-    hot: VecDeque<u32>,
-    cold: VecDeque<u32>,
-    ghost: VecDeque<u32>,
 }
 
 /// Which lanes took part in a request, and which of them missed.
@@ -329,218 +315,6 @@ impl Lanes {
     }
 }
 
-impl Lane {
-    fn new(policy: &Policy, capacity: u64) -> Self {
-        Self {
-            full_capacity: capacity,
-            rate: SampleRate::ALL,
-            capacity,
-            hot_target: policy.hot_target(capacity),
-            ghost_capacity: policy.ghosts(capacity),
-            weight_hot: 0,
-            weight_cold: 0,
-            hots: 0,
-            colds: 0,
-            ghosts: 0,
-            hot: VecDeque::new(),
-            cold: VecDeque::new(),
-            ghost: VecDeque::new(),
-        }
-    }
-
-    /// Scales the cache to its rate. A full cache of many entries is filled but
-    /// for half an entry on average, and that is little of it; a small one gets
-    /// that half an entry more.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "positive, and a capacity"
-    )]
-    fn shrink(&mut self, policy: &Policy, half_a_weight: f64) {
-        let share = self.rate.share();
-        self.capacity = (self.full_capacity as f64 * share + half_a_weight * (1.0 - share)) as u64;
-        self.hot_target = policy.hot_target(self.capacity);
-        self.remember(policy);
-    }
-
-    /// Remembers as many evicted keys as the policy says, of those sampled.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "positive, and a number of keys"
-    )]
-    fn remember(&mut self, policy: &Policy) {
-        let ghosts = policy.ghosts(self.full_capacity) as f64;
-        self.ghost_capacity = (ghosts * self.rate.share()).round() as u64;
-    }
-
-    /// Puts the key into the cache, or notes that it was written again.
-    #[inline]
-    fn store(&mut self, rows: &mut Rows, lane: usize, row: u32) {
-        let weight = rows.weight(row);
-        if weight > self.hot_target {
-            if matches!(rows.place(row, lane), HOT | COLD) {
-                self.remove(rows, lane, row);
-            }
-            return;
-        }
-        match rows.place(row, lane) {
-            ABSENT => {
-                let place = if self.weight_hot + weight <= self.hot_target { HOT } else { COLD };
-                self.make_room(rows, lane, weight);
-                rows.clear_references(row, lane);
-                self.push(rows, lane, row, place);
-            }
-            GHOST => {
-                self.ghosts -= 1;
-                self.begin_stay(rows, lane, row);
-                rows.clear_references(row, lane);
-                self.push(rows, lane, row, HOT);
-                self.make_room(rows, lane, 0);
-            }
-            _ => {
-                rows.refer_in(row, 1 << (8 * lane));
-                self.make_room(rows, lane, 0);
-            }
-        }
-    }
-
-    fn make_room(&mut self, rows: &mut Rows, lane: usize, weight: u64) {
-        while self.weight_hot + self.weight_cold + weight > self.capacity && self.advance_cold(rows, lane) {}
-    }
-
-    /// Appends a key that is in no queue to the queue of `place`.
-    #[inline]
-    fn push(&mut self, rows: &mut Rows, lane: usize, row: u32, place: u8) {
-        let weight = rows.weight(row);
-        rows.set_place(row, lane, place);
-        let (queue, count) = match place {
-            HOT => {
-                self.weight_hot += weight;
-                (&mut self.hot, &mut self.hots)
-            }
-            COLD => {
-                self.weight_cold += weight;
-                (&mut self.cold, &mut self.colds)
-            }
-            _ => (&mut self.ghost, &mut self.ghosts),
-        };
-        *count += 1;
-        if queue.len() == queue.capacity() {
-            if queue.len() > *count + *count / 8 {
-                queue.retain(|ticket| rows.is_current(*ticket, lane, place) && Rows::row_of(*ticket) != row);
-            } else {
-                // By a quarter instead of doubling: memory is what limits the sample.
-                queue.reserve_exact(queue.len() / 4 + 8);
-            }
-        }
-        queue.push_back(rows.ticket(row, lane));
-    }
-
-    /// Moves or evicts the oldest cold entry. Returns whether there was anything to evict.
-    fn advance_cold(&mut self, rows: &mut Rows, lane: usize) -> bool {
-        while let Some(ticket) = self.cold.pop_front() {
-            if !rows.is_current(ticket, lane, COLD) {
-                continue;
-            }
-            let row = Rows::row_of(ticket);
-            self.colds -= 1;
-            self.weight_cold -= rows.weight(row);
-            if rows.is_referenced(row, lane) {
-                rows.drop_reference(row, lane);
-                self.push(rows, lane, row, HOT);
-                while self.weight_hot > self.hot_target && self.advance_hot(rows, lane) {}
-            } else {
-                self.push(rows, lane, row, GHOST);
-                if self.ghosts as u64 > self.ghost_capacity {
-                    self.advance_ghost(rows, lane);
-                }
-            }
-            return true;
-        }
-        self.advance_hot(rows, lane)
-    }
-
-    /// Evicts the first hot entry that was not read since the hand last passed.
-    fn advance_hot(&mut self, rows: &mut Rows, lane: usize) -> bool {
-        while let Some(ticket) = self.hot.pop_front() {
-            if !rows.is_current(ticket, lane, HOT) {
-                continue;
-            }
-            let row = Rows::row_of(ticket);
-            if rows.is_referenced(row, lane) {
-                rows.drop_reference(row, lane);
-                self.hot.push_back(ticket);
-                continue;
-            }
-            self.hots -= 1;
-            self.weight_hot -= rows.weight(row);
-            rows.set_place(row, lane, ABSENT);
-            rows.give_up_if_nowhere(row);
-            return true;
-        }
-        false
-    }
-
-    fn advance_ghost(&mut self, rows: &mut Rows, lane: usize) {
-        while let Some(ticket) = self.ghost.pop_front() {
-            if rows.is_current(ticket, lane, GHOST) {
-                let row = Rows::row_of(ticket);
-                self.ghosts -= 1;
-                rows.set_place(row, lane, ABSENT);
-                rows.give_up_if_nowhere(row);
-                return;
-            }
-        }
-    }
-
-    /// Removes the key wherever it is; its ticket stays behind, void.
-    fn remove(&mut self, rows: &mut Rows, lane: usize, row: u32) {
-        if rows.place(row, lane) != ABSENT {
-            self.forget(rows, lane, row);
-            self.begin_stay(rows, lane, row);
-        }
-    }
-
-    /// Removes the key but not its ticket.
-    fn forget(&mut self, rows: &mut Rows, lane: usize, row: u32) {
-        match rows.place(row, lane) {
-            HOT => {
-                self.hots -= 1;
-                self.weight_hot -= rows.weight(row);
-            }
-            COLD => {
-                self.colds -= 1;
-                self.weight_cold -= rows.weight(row);
-            }
-            GHOST => self.ghosts -= 1,
-            _ => return,
-        }
-        rows.set_place(row, lane, ABSENT);
-        rows.clear_references(row, lane);
-    }
-
-    fn begin_stay(&mut self, rows: &mut Rows, lane: usize, row: u32) {
-        if rows.begin_stay(row, lane) {
-            // Once in sixteen stays: the numbers start anew, and no old one may be left.
-            for queue in [&mut self.hot, &mut self.cold, &mut self.ghost] {
-                queue.retain(|ticket| Rows::row_of(*ticket) != row);
-            }
-        }
-    }
-
-    fn drop_void_tickets(&mut self, rows: &Rows, lane: usize) {
-        self.hot.retain(|ticket| rows.is_current(*ticket, lane, HOT));
-        self.cold.retain(|ticket| rows.is_current(*ticket, lane, COLD));
-        self.ghost.retain(|ticket| rows.is_current(*ticket, lane, GHOST));
-        for queue in [&mut self.hot, &mut self.cold, &mut self.ghost] {
-            queue.shrink_to(queue.len() + queue.len() / 4);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -639,6 +413,23 @@ mod tests {
                 assert_eq!(engine.request(sampling_hash(key), 1), !outcome.has_missed(lane));
             }
         }
+    }
+
+    #[test]
+    fn a_lane_that_is_told_what_entries_weigh_answers_as_the_engine_that_expects_it() {
+        let policy = Policy::BYTES.expecting(Some(4_000.0));
+        let (mut lanes, mut engine) =
+            (Lanes::new(Policy::BYTES, &[400_000], None), Engine::new(&policy, 400_000));
+        lanes.expect_weight(4_000.0);
+        let mut rng = veritas_statistics::Rng::new(4);
+        for _ in 0..20_000 {
+            let key = rng.below(30) * rng.below(30);
+            assert_eq!(engine.request(key, 4_000), !lanes.request(sampling_hash(key), 4_000).has_missed(0));
+        }
+        // Told later that entries are heavier, it forgets those that it remembered too many.
+        let keys = lanes.keys();
+        lanes.expect_weight(12_000.0);
+        assert_eq!((lanes.all[0].ghosts, lanes.keys()), (16, keys - 34));
     }
 
     #[test]

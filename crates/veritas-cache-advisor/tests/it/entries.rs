@@ -141,3 +141,19 @@ fn a_cache_of_heavy_values_beside_a_scan_is_advised_and_what_is_proven_tells_the
     assert!(gain.method.contains(" bytes an entry measured)"), "{}", gain.method);
     assert!(gain.gain_interval.low > 0.0, "{gain:?}");
 }
+
+#[test]
+fn of_a_namespace_that_holds_nothing_the_weight_is_assumed_and_that_is_said() {
+    let mut application = Application::new(8 * MIB, 42, options());
+    let watching = NamespaceOptions { start_bypassed: true, ..sized(MIB) };
+    application.open("watching", watching, 300, 0.8);
+    application.run(Duration::from_mins(6));
+    let found = application.advice.findings.iter().find(|one| one.kind == FindingKind::CacheCandidate);
+    let weight = found.expect("it is found").evidence.iter().find(|one| one.name == "mean_entry_bytes");
+    assert_eq!(weight.map(|one| (one.provenance, one.value)), Some((Provenance::Estimated, 512.0)));
+    assert_eq!(application.advisor.readings()[0].miss_ratio_curve.entry_bytes, None);
+    let is_start = |one: &&veritas_model::Proposal| one.kind == ChangeKind::CacheStart;
+    let proposal = application.advice.proposals.iter().find(is_start).expect("it is proposed");
+    let gain = veritas_model::Actuator::measure(&application.actuator, proposal).expect("it can be measured");
+    assert!(gain.method.contains("512 bytes an entry assumed)"), "{}", gain.method);
+}
