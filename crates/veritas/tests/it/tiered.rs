@@ -9,7 +9,7 @@ use std::{
 };
 
 use veritas::{
-    cache::{CacheOptions, Caches, NamespaceOptions},
+    cache::{CacheOptions, Caches},
     cached,
     model::{Clock, SystemClock},
     redis::{RedisOptions, RedisTier, TieredCaches, TieredOptions},
@@ -63,13 +63,13 @@ fn processes_share_the_results_of_a_function() {
     assert!(user(&one, &runs, 0).is_err() && user(&other, &runs, 0).is_err());
     assert_eq!(runs.load(Ordering::SeqCst), 4, "an error is shared with nobody who comes later");
 
-    // A tag kills it in all processes.
-    let hour = Some(Duration::from_hours(1));
-    let options = NamespaceOptions { ttl: hour, negative_ttl: hour, ..NamespaceOptions::default() };
-    let options = TieredOptions { namespace: options, ..TieredOptions::default() };
-    let users = one.namespace::<String>("tiered user", options);
+    // A tag kills it, whatever the options of the handle that invalidates it; so does a clear.
+    let users = one.namespace::<String>("tiered user", TieredOptions::default());
     users.invalidate_tag_blocking("user:7").unwrap();
-    assert_ne!(user(&one, &runs, 7).unwrap(), first);
+    let second = user(&one, &runs, 7).unwrap();
+    assert_ne!(second, first);
+    users.clear_blocking().unwrap();
+    assert_ne!(user(&one, &runs, 7).unwrap(), second);
 
     let runs = AtomicU32::new(0);
     let future = name(&one, &runs, 1);
