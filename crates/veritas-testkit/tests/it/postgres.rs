@@ -35,9 +35,9 @@ fn the_url_connects() {
 
 #[test]
 fn a_server_of_ones_own_takes_settings() {
-    let alone = Postgres::start_alone("statement_timeout = '1234ms'");
+    let alone = Postgres::start_alone("work_mem = '1234kB'");
     assert_ne!(alone.process(), Postgres::start().process());
-    assert_eq!(alone.database().psql("SHOW statement_timeout"), "1234ms\n");
+    assert_eq!(alone.database().psql("SHOW work_mem"), "1234kB\n");
 }
 
 #[test]
