@@ -28,10 +28,10 @@ fn main() {
     ];
     let times: Vec<Duration> = (0..12).map(|power| seconds(2) * (1 << power)).collect();
     println!(
-        "{:<12}{:>6}  {:<18}{:>8}  {:>9}{:>9}  {:>9}{:>9}",
-        "workload", "keys", "source", "TTL now", "hit mean", "max", "stale mean", "max"
+        "{:<12}{:>6}  {:<18}{:>8}  {:>9}{:>9}{:>9}  {:>9}{:>9}{:>9}",
+        "workload", "keys", "source", "TTL now", "hit mean", "max", "bound", "stale mean", "max", "bound"
     );
-    let (mut worst_hit, mut worst_stale) = (0.0_f64, 0.0_f64);
+    let (mut all_hits, mut all_stales) = (Errors::default(), Errors::default());
     for (name, exponent, keys) in [
         ("zipf 0.7", 0.7, 2_000),
         ("zipf 0.99", 0.99, 10_000),
@@ -45,27 +45,67 @@ fn main() {
                 let options = TtlOptions { times: times.clone(), ..TtlOptions::default() };
                 let stream = || workload.requests().take(requests);
                 let curve = estimate(stream(), now, &mut Changes::new(rates, 5), &options);
-                let (mut hits, mut stales) = (Vec::new(), Vec::new());
+                let (mut hits, mut stales) = (Errors::default(), Errors::default());
                 for point in &curve.points {
                     let truth = replay(stream(), point.time_to_live, &mut Changes::new(rates, 5));
-                    hits.push((point.hit_ratio - truth.hit_ratio).abs());
-                    stales.push((point.staleness - truth.staleness).abs());
+                    hits.add(point.hit_ratio - truth.hit_ratio, point.hit_ratio_error);
+                    stales.add(point.staleness - truth.staleness, point.staleness_error);
                 }
-                let count = f64::from(u32::try_from(hits.len()).unwrap_or(1));
-                let mean = |errors: &[f64]| errors.iter().sum::<f64>() / count;
-                let max = |errors: &[f64]| errors.iter().copied().fold(0.0, f64::max);
                 println!(
-                    "{name:<12}{keys:>6}  {source:<18}{:>6} s  {:>9.4}{:>9.4}  {:>9.4}{:>9.4}",
+                    "{name:<12}{keys:>6}  {source:<18}{:>6} s  {hits}  {stales}",
                     now.as_secs(),
-                    mean(&hits),
-                    max(&hits),
-                    mean(&stales),
-                    max(&stales)
                 );
-                worst_hit = worst_hit.max(max(&hits));
-                worst_stale = worst_stale.max(max(&stales));
+                all_hits.extend(&hits);
+                all_stales.extend(&stales);
             }
         }
     }
-    println!("worst: hit ratio {worst_hit:.4}, staleness {worst_stale:.4}");
+    println!("worst: hit ratio {:.4}, staleness {:.4}", all_hits.worst(), all_stales.worst());
+    for (what, errors) in [("hit ratio", &all_hits), ("staleness", &all_stales)] {
+        println!(
+            "{what}: mean error {:.4}, worst {:.4}; {} of {} within their bounds",
+            errors.mean(),
+            errors.worst(),
+            errors.within(),
+            errors.0.len(),
+        );
+    }
+}
+
+/// Errors, each with the bound that was given for it.
+#[derive(Default)]
+struct Errors(Vec<(f64, f64)>);
+
+impl Errors {
+    fn add(&mut self, error: f64, bound: f64) {
+        self.0.push((error.abs(), bound));
+    }
+
+    fn extend(&mut self, other: &Self) {
+        self.0.extend(&other.0);
+    }
+
+    fn mean(&self) -> f64 {
+        let count = f64::from(u32::try_from(self.0.len()).unwrap_or(u32::MAX).max(1));
+        self.0.iter().map(|(error, _)| error).sum::<f64>() / count
+    }
+
+    fn worst(&self) -> f64 {
+        self.0.iter().map(|(error, _)| *error).fold(0.0, f64::max)
+    }
+
+    fn widest(&self) -> f64 {
+        self.0.iter().map(|(_, bound)| *bound).fold(0.0, f64::max)
+    }
+
+    /// How many are within their bounds, or too small to matter.
+    fn within(&self) -> usize {
+        self.0.iter().filter(|(error, bound)| *error <= bound.max(1e-4)).count()
+    }
+}
+
+impl std::fmt::Display for Errors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:>9.4}{:>9.4}{:>9.4}", self.mean(), self.worst(), self.widest())
+    }
 }

@@ -7,7 +7,7 @@
 
 mod total;
 
-pub(crate) use total::{Scale, Total};
+pub(crate) use total::{GROUPS, Scale, Total};
 
 /// The share of keys that are sampled, as a threshold on 64-bit hashes.
 ///

@@ -2,6 +2,7 @@
 
 mod change;
 mod estimator;
+mod groups;
 mod truth;
 
 use std::time::Duration;
@@ -16,9 +17,13 @@ pub struct TtlPoint {
     pub time_to_live: Duration,
     /// The share of look-ups that would hit, from 0 to 1, in a cache that evicts nothing.
     pub hit_ratio: f64,
+    /// How far off that may be, since not every key is followed: 0 while every one is.
+    pub hit_ratio_error: f64,
     /// The share of look-ups that would be answered with a value that is not the
     /// source's any more, from 0 to 1.
     pub staleness: f64,
+    /// How far off that may be, for the same reason.
+    pub staleness_error: f64,
 }
 
 /// Hit ratio and staleness by the time to live.
@@ -90,6 +95,8 @@ impl TtlCurve {
             time_to_live,
             hit_ratio: between(below.hit_ratio, above.hit_ratio),
             staleness: between(below.staleness, above.staleness),
+            hit_ratio_error: below.hit_ratio_error.max(above.hit_ratio_error),
+            staleness_error: below.staleness_error.max(above.staleness_error),
         })
     }
 }
@@ -103,6 +110,8 @@ mod tests {
             time_to_live: Duration::from_secs(*seconds),
             hit_ratio: *hit_ratio,
             staleness: *staleness,
+            hit_ratio_error: 0.0,
+            staleness_error: 0.0,
         };
         TtlCurve { points: points.iter().map(point).collect(), look_ups: 1_000, comparisons: 10 }
     }

@@ -148,10 +148,13 @@ impl Tracked {
     }
 
     /// Returns the highest hash of which the tap must tell: what any of the analyses still samples.
-    pub(crate) fn threshold(&self, kept: &Kept) -> u64 {
+    /// It tells no more than that from now on, and the times to live are told so.
+    pub(crate) fn threshold(&mut self, kept: &Kept) -> u64 {
         let estimated = self.curve.threshold().max(self.ttl.threshold());
         let wanted = estimated.max(kept.recording.rate().threshold());
-        wanted.min(self.allowed.threshold())
+        let threshold = wanted.min(self.allowed.threshold());
+        self.ttl.lower_to(SampleRate::at_most(threshold));
+        threshold
     }
 
     /// Notes how the namespace is set; returns whether that is news. What was counted

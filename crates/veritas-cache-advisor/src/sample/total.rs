@@ -20,13 +20,31 @@ pub(crate) struct Total {
 impl Total {
     pub(crate) const ZERO: Self = Self { groups: [0.0; GROUPS], deviations: [0.0; GROUPS] };
 
+    /// A total that was counted elsewhere: by group, and weighted for its variance.
+    pub(crate) const fn of(groups: [f64; GROUPS], deviations: [f64; GROUPS]) -> Self {
+        Self { groups, deviations }
+    }
+
+    /// Returns the group of a key.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits of the hash")]
+    pub(crate) const fn group(hash: u64) -> usize {
+        hash as usize % GROUPS
+    }
+
     /// Counts a request for a key.
     #[inline]
     pub(crate) fn count(&mut self, hash: u64, scale: Scale) {
-        #[expect(clippy::cast_possible_truncation, reason = "the low bits of the hash")]
-        let group = hash as usize % GROUPS;
+        let group = Self::group(hash);
         self.groups[group] += scale.count;
         self.deviations[group] += scale.deviation;
+    }
+
+    /// Counts so many requests for a key.
+    pub(crate) fn count_many(&mut self, hash: u64, scale: Scale, requests: f64) {
+        let group = Self::group(hash);
+        self.groups[group] += scale.count * requests;
+        self.deviations[group] += scale.deviation * requests;
     }
 
     pub(crate) fn estimate(&self) -> f64 {
@@ -85,6 +103,11 @@ impl Scale {
     /// Returns how many requests one stands for.
     pub(crate) fn count(self) -> f64 {
         self.count
+    }
+
+    /// Returns what one stands for in the variance.
+    pub(crate) fn deviation(self) -> f64 {
+        self.deviation
     }
 
     pub(crate) fn at(share: f64) -> Self {

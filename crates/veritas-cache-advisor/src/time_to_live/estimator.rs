@@ -8,21 +8,28 @@ use veritas_model::Bytes;
 use super::{
     TtlCurve, TtlPoint,
     change::{ChangeRate, Prior},
+    groups::Totals,
 };
 use crate::sample::{SampleRate, Scale, Total};
 
 /// How many times to live are followed at once.
-const LIVES: usize = 20;
+pub(super) const LIVES: usize = 20;
 
 /// By how much the rate is lowered at a time.
 const STEP: f64 = 0.8;
+
+/// One in so many of the keys that are followed may be there for being asked for often.
+const HEAD: usize = 8;
+
+/// A curve's bounds are so many standard errors wide: see the curve over sizes.
+const BOUND: f64 = 2.5;
 
 /// What an estimator may take, and which times to live it follows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TtlOptions {
     /// The times to live, ascending; the first twenty count. Up to 24 days.
     pub times: Vec<Duration>,
-    /// How many keys are followed at most; each takes 240 bytes.
+    /// How many keys are followed at most; each takes 260 bytes.
     pub max_keys: usize,
 }
 
@@ -36,9 +43,9 @@ impl Default for TtlOptions {
 
 /// Estimates hit ratio and staleness at every time to live, in one pass.
 ///
-/// For each sampled key it follows what an endless cache with each time to live
+/// For each key that is followed it knows what an endless cache with each time to live
 /// would do: when it would have loaded the value it holds, and how likely that
-/// value is still the source's. Hits are exact for the sampled keys. Staleness
+/// value is still the source's. Hits are exact for these keys. Staleness
 /// rests on the hashes of values at the real loads:
 ///
 /// - values change by a Poisson process, each key at a rate of its own;
@@ -47,24 +54,36 @@ impl Default for TtlOptions {
 ///   by the key's estimated rate (interval censoring);
 /// - after the last load, the rate alone tells.
 ///
+/// Every key is followed at first. When they are too many, fewer of them are: those whose
+/// hash is low enough, and the head: those that were asked for most. Each request counts
+/// for as many as the share of keys says that its key was chosen from (Horvitz and Thompson,
+/// 1952). The head keeps the share at which it was followed before, which is all of the keys
+/// for those that were popular from the start, so that the keys that decide most are not left
+/// to chance. Which keys are the head is decided by the requests before, never by that which counts.
+///
 /// A cache that evicts before the time is over hits less, and is less stale.
 /// Times are kept in milliseconds of 32 bits: a key that is asked for again after
 /// 49 days may count as a hit.
 #[derive(Debug)]
 pub struct TtlEstimator {
-    lives: Vec<u32>,
+    /// How many of the times to live are some; the others never end.
+    lives: usize,
+    ends_after: [u32; LIVES],
     max_keys: usize,
+    /// Of all keys, and of those that are offered.
     rate: SampleRate,
+    offered: SampleRate,
+    scale: Scale,
     look_ups: u64,
-    keys: HashMap<u64, Followed, ByItself>,
+    places: HashMap<u64, u32, ByItself>,
+    followed: Vec<Followed>,
+    head: Head,
     prior: Prior,
     comparisons: u64,
-    scale: Scale,
-    sampled: Total,
-    misses: Vec<Total>,
+    counted: Counted,
     /// Hits of keys whose rate of change is known, and how many of them were stale.
     judged: [f64; LIVES],
-    stale: [f64; LIVES],
+    stale: Totals,
 }
 
 /// So many comparisons make the rate of all keys known, and with it that of a key
@@ -94,17 +113,77 @@ impl std::hash::Hasher for Same {
     }
 }
 
+/// What the followed keys were asked for, and missed.
+#[derive(Debug, Clone)]
+struct Counted {
+    look_ups: Total,
+    misses: Totals,
+}
+
+impl Counted {
+    fn nothing() -> Self {
+        Self { look_ups: Total::ZERO, misses: Totals::zero() }
+    }
+
+    fn add(&mut self, key: &Followed) {
+        self.look_ups.count_many(key.hash, key.scale, f64::from(key.look_ups));
+        self.misses.add(key.hash, key.scale, key.misses.iter().map(|misses| f64::from(*misses)));
+    }
+}
+
+/// Tells the keys of the head that are not in the sample from nearly all others:
+/// one bit for each value of the low bits of a hash.
+#[derive(Debug)]
+struct Head(Box<[u64; Self::WORDS]>);
+
+impl Head {
+    const WORDS: usize = 512;
+
+    fn nobody() -> Self {
+        Self(Box::new([0; Self::WORDS]))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits of the hash")]
+    const fn place(hash: u64) -> (usize, u64) {
+        ((hash >> 6) as usize % Self::WORDS, 1 << (hash % 64))
+    }
+
+    #[inline]
+    fn may_hold(&self, hash: u64) -> bool {
+        let (word, bit) = Self::place(hash);
+        self.0[word] & bit != 0
+    }
+
+    fn insert(&mut self, hash: u64) {
+        let (word, bit) = Self::place(hash);
+        self.0[word] |= bit;
+    }
+}
+
 /// What is known of one key.
 #[derive(Debug, Clone)]
 struct Followed {
+    hash: u64,
+    /// What a request counts for.
+    scale: Scale,
+    /// Of how many keys this one was chosen.
+    chosen_at: SampleRate,
     /// When each cache would have loaded what it holds.
     loaded_at: [u32; LIVES],
-    /// How likely that had not changed when the real cache last loaded.
-    fresh: [f32; LIVES],
+    /// How likely that had not changed when the real cache last loaded, of `SURE`.
+    fresh: [u16; LIVES],
+    /// What is not yet in the totals.
+    misses: [u16; LIVES],
+    look_ups: u16,
+    /// How often it was asked for, of late.
+    popularity: u32,
     /// The last real load, and the hash of what it brought.
     last: Option<(u32, u32)>,
     rate: ChangeRate,
 }
+
+/// What is certain.
+const SURE: u16 = u16::MAX;
 
 impl TtlEstimator {
     /// Creates an estimator that knows nothing.
@@ -114,18 +193,21 @@ impl TtlEstimator {
         lives.sort_unstable();
         lives.dedup();
         Self {
+            ends_after: std::array::from_fn(|life| lives.get(life).copied().unwrap_or(u32::MAX)),
+            lives: lives.len(),
             max_keys: options.max_keys.max(1),
             rate: SampleRate::ALL,
+            offered: SampleRate::ALL,
+            scale: Scale::ONE,
             look_ups: 0,
-            keys: HashMap::default(),
+            places: HashMap::default(),
+            followed: Vec::new(),
+            head: Head::nobody(),
             prior: Prior::NOTHING,
             comparisons: 0,
-            scale: Scale::ONE,
-            sampled: Total::ZERO,
-            misses: vec![Total::ZERO; lives.len()],
+            counted: Counted::nothing(),
             judged: [0.0; LIVES],
-            stale: [0.0; LIVES],
-            lives,
+            stale: Totals::zero(),
         }
     }
 
@@ -133,37 +215,47 @@ impl TtlEstimator {
     #[inline]
     pub fn look_up(&mut self, hash: u64, at: Duration) {
         self.look_ups += 1;
-        if self.rate.takes(hash) {
-            self.sampled_look_up(hash, milliseconds(at));
+        if self.may_follow(hash) {
+            self.followed_look_up(hash, milliseconds(at));
         }
+    }
+
+    #[inline]
+    fn may_follow(&self, hash: u64) -> bool {
+        self.rate.takes(hash) || self.head.may_hold(hash)
+    }
+
+    fn followed_mut(&mut self, hash: u64) -> Option<&mut Followed> {
+        let place = *self.places.get(&hash)?;
+        self.followed.get_mut(place as usize)
     }
 
     /// Notes a real load of a key, and a hash of the value that it brought; 0 when
     /// there is none.
     pub fn load(&mut self, hash: u64, at: Duration, value: u32) {
-        if value == 0 || !self.rate.takes(hash) {
+        if value == 0 || !self.may_follow(hash) {
             return;
         }
         let at = milliseconds(at);
-        let Some(key) = self.keys.get_mut(&hash) else { return };
+        let mut prior = self.prior;
+        let Some(key) = self.followed_mut(hash) else { return };
         let last = key.last.replace((at, value));
         let Some((before, value_before)) = last else { return };
         let interval = f64::from(at.wrapping_sub(before));
         let changed = value != value_before;
-        self.comparisons += 1;
         if changed {
-            let rate = key.rate.mean(&self.prior);
+            let rate = key.rate.mean(&prior);
             let any = -(-rate * interval).exp_m1();
             for (loaded_at, fresh) in key.loaded_at.iter().zip(&mut key.fresh) {
                 let since = f64::from(at.wrapping_sub(*loaded_at));
                 // Loaded within the interval, a cache may have got the value from after the change.
                 let later = if since < interval { -(-rate * (interval - since)).exp_m1() / any } else { 0.0 };
-                #[expect(clippy::cast_possible_truncation, reason = "a probability")]
-                let still = (later * (-rate * since).exp()) as f32;
-                *fresh = still;
+                *fresh = of_sure(later * (-rate * since).exp());
             }
         }
-        key.rate.note(interval, changed, &mut self.prior);
+        key.rate.note(interval, changed, &mut prior);
+        self.comparisons += 1;
+        self.prior = prior;
     }
 
     /// Notes an access from a tap.
@@ -172,8 +264,17 @@ impl TtlEstimator {
         match access.kind {
             AccessKind::Hit | AccessKind::Miss => self.look_up(access.key, at),
             AccessKind::Store { value, .. } => self.load(access.key, at, value),
-            // An application that deletes knows of a change: what is held dies everywhere.
-            AccessKind::Delete => drop(self.keys.remove(&access.key)),
+            AccessKind::Delete => self.delete(access.key, milliseconds(at)),
+        }
+    }
+
+    /// An application that deletes knows of a change: what is held dies everywhere.
+    fn delete(&mut self, hash: u64, at: u32) {
+        let ends_after = self.ends_after;
+        if let Some(key) = self.followed_mut(hash) {
+            key.loaded_at = std::array::from_fn(|life| at.wrapping_sub(ends_after[life]));
+            key.last = None;
+            key.rate = ChangeRate::UNKNOWN;
         }
     }
 
@@ -186,9 +287,12 @@ impl TtlEstimator {
     /// followed on, and what is known of how their values change is kept.
     pub fn start_window(&mut self) {
         self.look_ups = 0;
-        self.sampled = Total::ZERO;
-        self.misses.fill(Total::ZERO);
-        (self.judged, self.stale) = ([0.0; LIVES], [0.0; LIVES]);
+        self.counted = Counted::nothing();
+        (self.judged, self.stale) = ([0.0; LIVES], Totals::zero());
+        for key in &mut self.followed {
+            key.begin();
+            key.popularity /= 2;
+        }
     }
 
     /// Returns the highest hash that is sampled: for a tap.
@@ -196,92 +300,202 @@ impl TtlEstimator {
         self.rate.threshold()
     }
 
-    /// Samples no more than `rate` of the keys from now on; a higher one changes nothing.
+    /// Is told that no more than `rate` of the keys are offered from now on, those of the head
+    /// among them; a higher one changes nothing.
     pub fn lower_to(&mut self, rate: SampleRate) {
-        if rate < self.rate {
-            self.rate = rate;
-            self.scale = Scale::at(rate.share());
-            // A new table: one that is retained keeps the places of the dead, and grows for them.
-            let most = self.keys.capacity();
-            let kept = std::mem::take(&mut self.keys).into_iter().filter(|(hash, _)| rate.takes(*hash));
-            let mut keys = HashMap::with_capacity_and_hasher(most, ByItself::default());
-            keys.extend(kept);
-            self.keys = keys;
+        if rate < self.offered {
+            self.offered = rate;
+            self.follow_fewer(self.rate.min(rate));
         }
+    }
+
+    /// Follows no more than `rate` of the keys, and the head.
+    fn follow_fewer(&mut self, rate: SampleRate) {
+        self.followed.iter_mut().for_each(|key| self.counted.take(key));
+        self.rate = rate;
+        self.scale = Scale::at(rate.share());
+        let (offered, scale) = (self.offered, self.scale);
+        let least = self.least_popular_of_the_head();
+        self.followed.retain_mut(|key| {
+            let is_head = key.popularity > least;
+            key.popularity -= key.popularity / 4;
+            if is_head && offered.takes(key.hash) {
+                if offered < key.chosen_at {
+                    key.chosen_at = offered;
+                    key.scale = Scale::at(offered.share());
+                }
+                return true;
+            }
+            (key.chosen_at, key.scale) = (rate, scale);
+            rate.takes(key.hash)
+        });
+        self.head = Head::nobody();
+        // Emptied and filled: keys taken out one by one would keep their places, and it grow for them.
+        self.places.clear();
+        for (place, key) in (0..).zip(&self.followed) {
+            self.places.insert(key.hash, place);
+            if !rate.takes(key.hash) {
+                self.head.insert(key.hash);
+            }
+        }
+    }
+
+    /// Returns the popularity that the keys of the head surpass.
+    fn least_popular_of_the_head(&self) -> u32 {
+        let mut popularities: Vec<u32> = self.followed.iter().map(|key| key.popularity).collect();
+        let size = self.max_keys / HEAD;
+        if popularities.len() <= size {
+            return 0;
+        }
+        *popularities.select_nth_unstable_by(size, |one, other| other.cmp(one)).1
     }
 
     /// Returns the bytes that were asked of the allocator.
     pub fn memory(&self) -> Bytes {
-        let places = self.keys.capacity() * 8 / 7;
-        Bytes::new((size_of::<Self>() + places * (size_of::<(u64, Followed)>() + 1)) as u64)
+        let places = self.places.capacity() * 8 / 7 * (size_of::<(u64, u32)>() + 1);
+        let followed = self.followed.capacity() * size_of::<Followed>();
+        let rest = size_of::<Self>() + size_of::<[u64; Head::WORDS]>() + 2 * Totals::BYTES;
+        Bytes::new((places + followed + rest) as u64)
     }
 
     /// Returns the curve; no points before the first look-up.
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     pub fn curve(&self) -> TtlCurve {
         let all = self.look_ups as f64;
-        let points = self.lives.iter().enumerate().filter(|_| self.look_ups > 0).map(|(life, time)| {
+        let mut counted = self.counted.clone();
+        self.followed.iter().for_each(|key| counted.add(key));
+        let sampled = &counted.look_ups;
+        let point = |life: usize| {
             // What the sample has too many or too few of, in so far as it goes with misses.
-            let misses = self.misses[life].corrected_by(&self.sampled, all).0;
-            let hit_ratio = 1.0 - (misses / all).clamp(0.0, 1.0);
-            let judged = self.judged[life];
-            let staleness = if judged > 0.0 { self.stale[life] / judged * hit_ratio } else { 0.0 };
-            TtlPoint { time_to_live: Duration::from_millis(u64::from(*time)), hit_ratio, staleness }
-        });
-        TtlCurve { points: points.collect(), look_ups: self.look_ups, comparisons: self.comparisons }
+            let misses = counted.misses.of(life);
+            let (missed, error) = misses.corrected_by(sampled, all);
+            let hit_ratio = 1.0 - (missed / all).clamp(0.0, 1.0);
+            let (stale, stale_error) = self.stale.of(life).corrected_by(sampled, all);
+            // Hits before the rates were known are taken to be as stale as those since.
+            let hits = sampled.estimate() - misses.estimate();
+            let judged = if self.judged[life] > 0.0 { (hits / self.judged[life]).max(1.0) } else { 0.0 };
+            TtlPoint {
+                time_to_live: Duration::from_millis(u64::from(self.ends_after[life])),
+                hit_ratio,
+                hit_ratio_error: (BOUND * error / all).min(1.0),
+                staleness: (stale * judged / all).clamp(0.0, hit_ratio),
+                staleness_error: (BOUND * stale_error * judged / all).min(1.0),
+            }
+        };
+        let points = (0..self.lives).filter(|_| self.look_ups > 0).map(point).collect();
+        TtlCurve { points, look_ups: self.look_ups, comparisons: self.comparisons }
     }
 
-    fn sampled_look_up(&mut self, hash: u64, at: u32) {
-        let scale = self.scale;
-        self.sampled.count(hash, scale);
-        let Some(key) = self.keys.get_mut(&hash) else {
-            for misses in &mut self.misses {
-                misses.count(hash, scale);
-            }
-            let followed = Followed {
-                loaded_at: [at; LIVES],
-                fresh: [1.0; LIVES],
-                last: None,
-                rate: ChangeRate::UNKNOWN,
-            };
-            self.keys.insert(hash, followed);
-            if self.keys.len() > self.max_keys {
-                self.lower_to(SampleRate::of(self.rate.share() * STEP));
+    fn follow(&mut self, hash: u64, at: u32) {
+        if self.followed.len() == self.followed.capacity() {
+            // Doubled, but never past what there may be.
+            let most = self.max_keys + 1;
+            self.followed.reserve_exact(self.followed.len().max(16).min(most - self.followed.len()));
+        }
+        self.places.insert(hash, u32::try_from(self.followed.len()).unwrap_or(u32::MAX));
+        self.followed.push(Followed {
+            hash,
+            scale: self.scale,
+            chosen_at: self.rate,
+            loaded_at: [at; LIVES],
+            fresh: [SURE; LIVES],
+            misses: [1; LIVES],
+            look_ups: 1,
+            popularity: 1,
+            last: None,
+            rate: ChangeRate::UNKNOWN,
+        });
+        while self.followed.len() > self.max_keys {
+            self.follow_fewer(SampleRate::of(self.rate.share() * STEP));
+        }
+    }
+
+    fn followed_look_up(&mut self, hash: u64, at: u32) {
+        let Some(place) = self.places.get(&hash) else {
+            if self.rate.takes(hash) {
+                self.follow(hash, at);
             }
             return;
         };
-        let since_real = key.last.map(|(loaded_at, _)| at.wrapping_sub(loaded_at));
-        let (rate, prior) = (key.rate, self.prior);
-        let is_judged = self.comparisons >= KNOWN || rate != ChangeRate::UNKNOWN;
-        let unchanged = |for_so_long: u32| rate.unchanged_for(f64::from(for_so_long), &prior);
+        let key = &mut self.followed[*place as usize];
+        if key.look_ups == u16::MAX {
+            self.counted.take(key);
+        }
+        if self.comparisons >= KNOWN || key.rate != ChangeRate::UNKNOWN {
+            let stale = key.judge(at, &self.ends_after[..self.lives], &self.prior, &mut self.judged);
+            self.stale.add(hash, key.scale, stale.into_iter());
+        }
+        key.look_up(at, &self.ends_after);
+    }
+}
+
+impl Counted {
+    /// Adds what a key was asked for, and begins anew with it.
+    fn take(&mut self, key: &mut Followed) {
+        self.add(key);
+        key.begin();
+    }
+}
+
+impl Followed {
+    fn begin(&mut self) {
+        self.look_ups = 0;
+        self.misses = [0; LIVES];
+    }
+
+    /// Notes a look-up at every time to live: without a branch, for all of them at once.
+    #[inline]
+    fn look_up(&mut self, at: u32, ends_after: &[u32; LIVES]) {
+        self.look_ups += 1;
+        self.popularity = self.popularity.saturating_add(1);
+        for life in 0..LIVES {
+            let has_ended = at.wrapping_sub(self.loaded_at[life]) >= ends_after[life];
+            self.misses[life] += u16::from(has_ended);
+            self.loaded_at[life] = if has_ended { at } else { self.loaded_at[life] };
+            self.fresh[life] = if has_ended { SURE } else { self.fresh[life] };
+        }
+    }
+
+    /// Returns how likely it is, at every time to live, that a look-up hits and is answered
+    /// with an old value; counts the hits.
+    fn judge(&self, at: u32, ends_after: &[u32], prior: &Prior, hits: &mut [f64; LIVES]) -> [f64; LIVES] {
+        let since_real = self.last.map(|(loaded_at, _)| at.wrapping_sub(loaded_at));
+        let unchanged = |for_so_long: u32| self.rate.unchanged_for(f64::from(for_so_long), prior);
         let unchanged_since_real = since_real.map_or(1.0, unchanged);
-        for (number, life) in self.lives.iter().enumerate() {
-            let age = at.wrapping_sub(key.loaded_at[number]);
-            if age >= *life {
-                self.misses[number].count(hash, scale);
-                key.loaded_at[number] = at;
-                key.fresh[number] = 1.0;
+        let mut stale = [0.0; LIVES];
+        // Many caches loaded at the same time.
+        let mut known = (0, 1.0);
+        for (life, ends_after) in ends_after.iter().enumerate() {
+            let age = at.wrapping_sub(self.loaded_at[life]);
+            if age >= *ends_after {
                 continue;
             }
-            if !is_judged {
-                continue;
-            }
-            let weight = scale.count();
-            self.judged[number] += weight;
+            hits[life] += self.scale.count();
             // What the real loads say, then what the rate says since.
             let since_known = match since_real {
                 Some(since) if since <= age => unchanged_since_real,
-                _ => unchanged(age),
+                _ => {
+                    if known.0 != age {
+                        known = (age, unchanged(age));
+                    }
+                    known.1
+                }
             };
-            self.stale[number] += weight * (1.0 - f64::from(key.fresh[number]) * since_known);
+            stale[life] = 1.0 - f64::from(self.fresh[life]) / f64::from(SURE) * since_known;
         }
+        stale
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a probability")]
+fn of_sure(probability: f64) -> u16 {
+    (probability.clamp(0.0, 1.0) * f64::from(SURE)).round() as u16
 }
 
 /// Milliseconds, modulo 2^32.
 #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
 fn milliseconds(time: Duration) -> u32 {
-    time.as_millis() as u32
+    (time.as_secs() as u32).wrapping_mul(1_000).wrapping_add(time.subsec_millis())
 }
 
 #[cfg(test)]
