@@ -1,15 +1,15 @@
 //! How often a value changes, from loads that found it changed or not.
 
-/// What is known of how often one key's value changes: a gamma distribution of
-/// its rate, that starts as the prior and is updated at each load.
+/// What is known of how often one key's value changes.
 ///
-/// Changes are taken for a Poisson process. A load that finds the value as it was
-/// says that there was none in its interval; one that finds it changed only says
-/// that there was at least one (interval censoring). With U milliseconds in
-/// unchanged intervals, and X changed ones of Δ on average, the most likely rate is
-/// ln(1 + XΔ / U) / Δ; with half an unchanged interval more, so that it is finite
-/// and hardly biased, it is the estimator of Cho and Garcia-Molina, "Estimating
-/// frequency of change", ACM TOIT 3(3), 2003.
+/// Changes are taken for a Poisson process, and the rates of all keys for a gamma
+/// distribution. A load that finds the value as it was says that there was none in
+/// its interval; one that finds it changed only says that there was at least one
+/// (interval censoring). Such an interval of Δ has rΔ / (1 − exp(−rΔ)) changes in
+/// expectation, at a rate r that these changes give: what expectation-maximization
+/// makes of it (Dempster, Laird and Rubin, 1977). What an interval tells is less
+/// than that, by the variance of the number (Louis, 1982): with Δ much longer than from one
+/// change to the next, nothing, and the rate is that of the other keys.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ChangeRate {
     /// The lengths of the intervals without a change, in milliseconds, together.
@@ -20,69 +20,117 @@ pub(super) struct ChangeRate {
     count: f32,
     /// How many changes that makes, in expectation.
     changes: f32,
+    /// As how many changes it tells.
+    told: f32,
 }
 
 /// What is known of all keys together: the prior for each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Prior {
-    changes: f64,
+    /// The gamma distribution's shape, and its mean rate per millisecond once that was fitted.
+    shape: f64,
+    mean: Option<f64>,
+    changed: f64,
     exposure: f64,
 }
 
-/// The prior's weight, in changes. Below 1, so that keys that never change and
+/// The prior's shape until it is fitted. Below 1, so that keys that never change and
 /// keys that change all the time are both likely.
 const SHAPE: f64 = 0.5;
 
+/// Within this the shape is fitted: the more alike the keys, the higher it is.
+const SHAPES: (f64, f64) = (0.1, 50.0);
+
 impl Prior {
-    pub(super) const NOTHING: Self = Self { changes: 0.0, exposure: 0.0 };
+    pub(super) const NOTHING: Self = Self { shape: SHAPE, mean: None, changed: 0.0, exposure: 0.0 };
 
     /// The prior's exposure: that at which the shape gives the mean rate of all keys.
     fn scale(&self) -> f64 {
         // Before any change was seen, one is taken to come after all exposure so far.
-        SHAPE * self.exposure.max(1.0) / self.changes.max(1.0)
+        let least = self.changed.clamp(0.0, 1.0).max(1.0) / self.exposure.max(1.0);
+        let mean = if self.changed > 0.0 { self.mean.unwrap_or(self.changed / self.exposure.max(1.0)) } else { least };
+        self.shape / mean.max(1e-15)
+    }
+
+    /// Fits the prior to what is known of the keys, by moments (empirical Bayes): one step.
+    pub(super) fn fit<'a>(&mut self, keys: impl Iterator<Item = &'a mut ChangeRate>) {
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for key in keys.filter(|key| **key != ChangeRate::UNKNOWN) {
+            key.settle(self);
+            let (mean, shape) = (key.mean(self), key.shape(self));
+            count += 1.0;
+            sum += mean;
+            squares += mean * mean * (1.0 + 1.0 / shape);
+        }
+        if count < FEW || self.changed <= 0.0 {
+            return;
+        }
+        let mean = sum / count;
+        let variance = (squares / count - mean * mean).max(0.0);
+        self.mean = Some(mean);
+        self.shape = (mean * mean / variance.max(1e-300)).clamp(SHAPES.0, SHAPES.1);
     }
 }
 
-impl ChangeRate {
-    pub(super) const UNKNOWN: Self = Self { unchanged: 0.0, changed: 0.0, count: 0.0, changes: 0.0 };
+/// Fewer keys do not tell how keys differ.
+const FEW: f64 = 8.0;
 
-    fn shape_and_scale(&self, prior: &Prior) -> (f64, f64) {
-        (SHAPE + f64::from(self.changes), prior.scale() + f64::from(self.unchanged + self.changed))
+impl ChangeRate {
+    pub(super) const UNKNOWN: Self =
+        Self { unchanged: 0.0, changed: 0.0, count: 0.0, changes: 0.0, told: 0.0 };
+
+    fn shape(&self, prior: &Prior) -> f64 {
+        prior.shape + f64::from(self.told)
     }
 
     /// Returns the expected changes per millisecond.
     pub(super) fn mean(&self, prior: &Prior) -> f64 {
-        let (shape, scale) = self.shape_and_scale(prior);
-        shape / scale
+        (prior.shape + f64::from(self.changes)) / (prior.scale() + f64::from(self.unchanged + self.changed))
+    }
+
+    /// Returns the rate's standard deviation by its mean.
+    pub(super) fn relative_deviation(&self, prior: &Prior) -> f64 {
+        self.shape(prior).sqrt().recip()
     }
 
     /// Returns the probability of no change in so many milliseconds: the predictive
     /// distribution of the gamma-Poisson model.
     pub(super) fn unchanged_for(&self, milliseconds: f64, prior: &Prior) -> f64 {
-        let (shape, scale) = self.shape_and_scale(prior);
-        (-shape * (milliseconds / scale).ln_1p()).exp()
+        let shape = self.shape(prior);
+        (-shape * (milliseconds * self.mean(prior) / shape).ln_1p()).exp()
     }
 
     /// Notes a load so long after the one before.
-    #[expect(clippy::cast_possible_truncation, reason = "24 bits are enough for an expectation")]
+    #[expect(clippy::cast_possible_truncation, reason = "24 bits are enough for a length")]
     pub(super) fn note(&mut self, milliseconds: f64, changed: bool, prior: &mut Prior) {
         if milliseconds <= 0.0 {
             return;
         }
-        let before = self.changes;
         if changed {
             self.changed += milliseconds as f32;
             self.count += 1.0;
+            self.changes += 1.0;
         } else {
             self.unchanged += milliseconds as f32;
         }
-        if self.count > 0.0 {
-            let mean = self.changed / self.count;
-            let rate = (self.changed / (self.unchanged + mean / 2.0)).ln_1p() / mean;
-            self.changes = rate * (self.unchanged + self.changed);
-        }
-        prior.changes += f64::from(self.changes - before);
+        prior.changed += f64::from(u8::from(changed));
         prior.exposure += milliseconds;
+        for _ in 0..2 {
+            self.settle(prior);
+        }
+    }
+
+    /// Takes one step of expectation and maximization.
+    #[expect(clippy::cast_possible_truncation, reason = "24 bits are enough for an expectation")]
+    fn settle(&mut self, prior: &Prior) {
+        if self.count <= 0.0 {
+            return;
+        }
+        let count = f64::from(self.count);
+        let expected = self.mean(prior) * f64::from(self.changed) / count;
+        let at_least_one = if expected > 1e-9 { expected / -(-expected).exp_m1() } else { 1.0 };
+        self.changes = (count * at_least_one) as f32;
+        self.told = (count * at_least_one * (at_least_one - expected)) as f32;
     }
 }
 

@@ -18,8 +18,10 @@ pub(super) const LIVES: usize = 20;
 /// By how much the rate is lowered at a time.
 const STEP: f64 = 0.8;
 
-/// One in so many of the keys that are followed may be there for being asked for often.
-const HEAD: usize = 8;
+/// So many of the keys that are followed may be there for being asked for often, and no
+/// more than one in eight. With 875 of 7,000 each request cost 13 ns instead of 9, and hit
+/// ratios were off by 0.0011 at worst instead of 0.0037.
+const HEAD: usize = 128;
 
 /// A curve's bounds are so many standard errors wide: see the curve over sizes.
 const BOUND: f64 = 2.5;
@@ -79,16 +81,37 @@ pub struct TtlEstimator {
     followed: Vec<Followed>,
     head: Head,
     prior: Prior,
+    has_loads: bool,
     comparisons: u64,
+    /// After how many of them the prior is fitted to the keys again.
+    fit_at: u64,
     counted: Counted,
-    /// Hits of keys whose rate of change is known, and how many of them were stale.
-    judged: [f64; LIVES],
     stale: Totals,
+    judged: [Judged; LIVES],
+    /// The squares of how many look-ups came between two loads of a key, together.
+    clumps: f64,
+}
+
+/// What hits at one time to live were judged by.
+#[derive(Debug, Clone, Copy, Default)]
+struct Judged {
+    /// Hits of keys whose rate of change is known.
+    hits: f64,
+    /// What a hit's being stale or not deviates from its likelihood, of all of them.
+    chance: f64,
+    /// What they would be off by if every rate were off by its standard deviation, all the same way.
+    rates: f64,
+    /// Hits before, and how old what they were answered with was, in milliseconds.
+    early: f64,
+    early_ages: f64,
 }
 
 /// So many comparisons make the rate of all keys known, and with it that of a key
 /// that was not compared itself.
 const KNOWN: u64 = 32;
+
+/// How often the keys and the prior are settled by each other in a fit.
+const ROUNDS: usize = 3;
 
 /// The hash of a key is already one.
 type ByItself = std::hash::BuildHasherDefault<Same>;
@@ -127,7 +150,7 @@ impl Counted {
 
     fn add(&mut self, key: &Followed) {
         self.look_ups.count_many(key.hash, key.scale, f64::from(key.look_ups));
-        self.misses.add(key.hash, key.scale, key.misses.iter().map(|misses| f64::from(*misses)));
+        self.misses.add(key.hash, key.scale, &key.misses.map(f64::from));
     }
 }
 
@@ -175,6 +198,8 @@ struct Followed {
     /// What is not yet in the totals.
     misses: [u16; LIVES],
     look_ups: u16,
+    /// Look-ups since the last real load.
+    since_load: u16,
     /// How often it was asked for, of late.
     popularity: u32,
     /// The last real load, and the hash of what it brought.
@@ -204,10 +229,13 @@ impl TtlEstimator {
             followed: Vec::new(),
             head: Head::nobody(),
             prior: Prior::NOTHING,
+            has_loads: false,
             comparisons: 0,
+            fit_at: KNOWN,
             counted: Counted::nothing(),
-            judged: [0.0; LIVES],
             stale: Totals::zero(),
+            judged: [Judged::default(); LIVES],
+            clumps: 0.0,
         }
     }
 
@@ -237,14 +265,16 @@ impl TtlEstimator {
             return;
         }
         let at = milliseconds(at);
+        self.has_loads = true;
         let mut prior = self.prior;
         let Some(key) = self.followed_mut(hash) else { return };
+        let clump = key.scale.count() * f64::from(std::mem::take(&mut key.since_load));
         let last = key.last.replace((at, value));
         let Some((before, value_before)) = last else { return };
         let interval = f64::from(at.wrapping_sub(before));
         let changed = value != value_before;
         if changed {
-            let rate = key.rate.mean(&prior);
+            let rate = key.rate.mean(&prior).max(1e-12);
             let any = -(-rate * interval).exp_m1();
             for (loaded_at, fresh) in key.loaded_at.iter().zip(&mut key.fresh) {
                 let since = f64::from(at.wrapping_sub(*loaded_at));
@@ -254,8 +284,15 @@ impl TtlEstimator {
             }
         }
         key.rate.note(interval, changed, &mut prior);
+        self.clumps += clump * clump;
         self.comparisons += 1;
         self.prior = prior;
+        if self.comparisons >= self.fit_at {
+            self.fit_at = self.comparisons + self.comparisons / 4;
+            for _ in 0..ROUNDS {
+                self.prior.fit(self.followed.iter_mut().map(|key| &mut key.rate));
+            }
+        }
     }
 
     /// Notes an access from a tap.
@@ -288,7 +325,7 @@ impl TtlEstimator {
     pub fn start_window(&mut self) {
         self.look_ups = 0;
         self.counted = Counted::nothing();
-        (self.judged, self.stale) = ([0.0; LIVES], Totals::zero());
+        (self.stale, self.judged, self.clumps) = (Totals::zero(), [Judged::default(); LIVES], 0.0);
         for key in &mut self.followed {
             key.begin();
             key.popularity /= 2;
@@ -343,7 +380,7 @@ impl TtlEstimator {
     /// Returns the popularity that the keys of the head surpass.
     fn least_popular_of_the_head(&self) -> u32 {
         let mut popularities: Vec<u32> = self.followed.iter().map(|key| key.popularity).collect();
-        let size = self.max_keys / HEAD;
+        let size = HEAD.min(self.max_keys / 8);
         if popularities.len() <= size {
             return 0;
         }
@@ -371,19 +408,30 @@ impl TtlEstimator {
             let (missed, error) = misses.corrected_by(sampled, all);
             let hit_ratio = 1.0 - (missed / all).clamp(0.0, 1.0);
             let (stale, stale_error) = self.stale.of(life).corrected_by(sampled, all);
-            // Hits before the rates were known are taken to be as stale as those since.
+            let judged = &self.judged[life];
+            let early = judged.early * self.early_staleness(judged);
+            // Hits that were not judged at all are taken to be as stale as those that were.
             let hits = sampled.estimate() - misses.estimate();
-            let judged = if self.judged[life] > 0.0 { (hits / self.judged[life]).max(1.0) } else { 0.0 };
+            let seen = judged.hits + judged.early;
+            let scale = if judged.hits > 0.0 { (hits / seen).max(1.0) / all } else { 0.0 };
+            let chance = judged.chance / all.max(1.0) * self.clumps.sqrt();
+            let off = (stale_error * stale_error + chance * chance).sqrt();
             TtlPoint {
                 time_to_live: Duration::from_millis(u64::from(self.ends_after[life])),
                 hit_ratio,
                 hit_ratio_error: (BOUND * error / all).min(1.0),
-                staleness: (stale * judged / all).clamp(0.0, hit_ratio),
-                staleness_error: (BOUND * stale_error * judged / all).min(1.0),
+                staleness: ((stale + early) * scale).clamp(0.0, hit_ratio),
+                staleness_error: ((BOUND * off + judged.rates) * scale).min(1.0),
             }
         };
         let points = (0..self.lives).filter(|_| self.look_ups > 0).map(point).collect();
         TtlCurve { points, look_ups: self.look_ups, comparisons: self.comparisons }
+    }
+
+    /// Returns how many of the early hits were stale, by what is known of all keys since.
+    fn early_staleness(&self, judged: &Judged) -> f64 {
+        let age = judged.early_ages / judged.early.max(1.0);
+        1.0 - ChangeRate::UNKNOWN.unchanged_for(age, &self.prior)
     }
 
     fn follow(&mut self, hash: u64, at: u32) {
@@ -401,6 +449,7 @@ impl TtlEstimator {
             fresh: [SURE; LIVES],
             misses: [1; LIVES],
             look_ups: 1,
+            since_load: 1,
             popularity: 1,
             last: None,
             rate: ChangeRate::UNKNOWN,
@@ -423,7 +472,9 @@ impl TtlEstimator {
         }
         if self.comparisons >= KNOWN || key.rate != ChangeRate::UNKNOWN {
             let stale = key.judge(at, &self.ends_after[..self.lives], &self.prior, &mut self.judged);
-            self.stale.add(hash, key.scale, stale.into_iter());
+            self.stale.add(hash, key.scale, &stale);
+        } else if self.has_loads {
+            key.note_early(at, &self.ends_after, &mut self.judged);
         }
         key.look_up(at, &self.ends_after);
     }
@@ -447,41 +498,64 @@ impl Followed {
     #[inline]
     fn look_up(&mut self, at: u32, ends_after: &[u32; LIVES]) {
         self.look_ups += 1;
+        self.since_load = self.since_load.saturating_add(1);
         self.popularity = self.popularity.saturating_add(1);
-        for life in 0..LIVES {
-            let has_ended = at.wrapping_sub(self.loaded_at[life]) >= ends_after[life];
-            self.misses[life] += u16::from(has_ended);
-            self.loaded_at[life] = if has_ended { at } else { self.loaded_at[life] };
-            self.fresh[life] = if has_ended { SURE } else { self.fresh[life] };
+        let mut ended = [0_u32; LIVES];
+        for ((ended, loaded_at), ends_after) in ended.iter_mut().zip(&self.loaded_at).zip(ends_after) {
+            *ended = u32::from(at.wrapping_sub(*loaded_at) >= *ends_after).wrapping_neg();
+        }
+        for (loaded_at, ended) in self.loaded_at.iter_mut().zip(&ended) {
+            *loaded_at = (*loaded_at & !ended) | (at & ended);
+        }
+        let ended = ended.map(|ended| (ended & 0xffff) as u16);
+        for ((misses, fresh), ended) in self.misses.iter_mut().zip(&mut self.fresh).zip(ended) {
+            *misses = misses.wrapping_sub(ended);
+            *fresh |= ended;
+        }
+    }
+
+    /// Notes a hit that can not be judged yet.
+    fn note_early(&self, at: u32, ends_after: &[u32; LIVES], judged: &mut [Judged; LIVES]) {
+        for ((loaded_at, ends_after), judged) in self.loaded_at.iter().zip(ends_after).zip(judged) {
+            let age = at.wrapping_sub(*loaded_at);
+            if age < *ends_after {
+                judged.early += self.scale.count();
+                judged.early_ages += self.scale.count() * f64::from(age);
+            }
         }
     }
 
     /// Returns how likely it is, at every time to live, that a look-up hits and is answered
-    /// with an old value; counts the hits.
-    fn judge(&self, at: u32, ends_after: &[u32], prior: &Prior, hits: &mut [f64; LIVES]) -> [f64; LIVES] {
+    /// with an old value.
+    fn judge(&self, at: u32, ends_after: &[u32], prior: &Prior, judged: &mut [Judged; LIVES]) -> [f64; LIVES] {
         let since_real = self.last.map(|(loaded_at, _)| at.wrapping_sub(loaded_at));
         let unchanged = |for_so_long: u32| self.rate.unchanged_for(f64::from(for_so_long), prior);
         let unchanged_since_real = since_real.map_or(1.0, unchanged);
+        let (weight, mean, deviation) =
+            (self.scale.count(), self.rate.mean(prior), self.rate.relative_deviation(prior));
         let mut stale = [0.0; LIVES];
         // Many caches loaded at the same time.
         let mut known = (0, 1.0);
-        for (life, ends_after) in ends_after.iter().enumerate() {
+        for (life, (ends_after, judged)) in ends_after.iter().zip(judged).enumerate() {
             let age = at.wrapping_sub(self.loaded_at[life]);
             if age >= *ends_after {
                 continue;
             }
-            hits[life] += self.scale.count();
             // What the real loads say, then what the rate says since.
-            let since_known = match since_real {
-                Some(since) if since <= age => unchanged_since_real,
+            let (unknown_for, since_known) = match since_real {
+                Some(since) if since <= age => (since, unchanged_since_real),
                 _ => {
                     if known.0 != age {
                         known = (age, unchanged(age));
                     }
-                    known.1
+                    known
                 }
             };
-            stale[life] = 1.0 - f64::from(self.fresh[life]) / f64::from(SURE) * since_known;
+            let still = f64::from(self.fresh[life]) / f64::from(SURE) * since_known;
+            stale[life] = 1.0 - still;
+            judged.hits += weight;
+            judged.chance += weight * (still * (1.0 - still)).sqrt();
+            judged.rates += weight * still * (mean * f64::from(unknown_for)).min(1.0) * deviation;
         }
         stale
     }

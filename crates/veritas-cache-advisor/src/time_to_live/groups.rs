@@ -25,7 +25,7 @@ impl Totals {
 
     /// Adds what was counted of a key.
     #[inline]
-    pub(super) fn add(&mut self, hash: u64, scale: Scale, counted: impl Iterator<Item = f64>) {
+    pub(super) fn add(&mut self, hash: u64, scale: Scale, counted: &[f64; LIVES]) {
         let row = &mut self.0[Total::group(hash)];
         for ((count, deviation), counted) in row.counts.iter_mut().zip(&mut row.deviations).zip(counted) {
             *count += scale.count() * counted;
