@@ -51,10 +51,7 @@ fn main() {
                     hits.add(point.hit_ratio - truth.hit_ratio, point.hit_ratio_error);
                     stales.add(point.staleness - truth.staleness, point.staleness_error);
                 }
-                println!(
-                    "{name:<12}{keys:>6}  {source:<18}{:>6} s  {hits}  {stales}",
-                    now.as_secs(),
-                );
+                println!("{name:<12}{keys:>6}  {source:<18}{:>6} s  {hits}  {stales}", now.as_secs());
                 all_hits.extend(&hits);
                 all_stales.extend(&stales);
             }

@@ -2,7 +2,9 @@
 
 mod change;
 mod estimator;
+mod followed;
 mod groups;
+mod places;
 mod truth;
 
 use std::time::Duration;

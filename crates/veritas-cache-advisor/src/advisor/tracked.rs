@@ -20,7 +20,7 @@ const STEP: f64 = 1.5;
 const BELOW: i32 = 7;
 const ABOVE: i32 = 8;
 /// Keys whose times to live are followed: three quarters of a MiB.
-const TTL_KEYS: usize = 2_048;
+const TTL_KEYS: usize = 2_560;
 /// Fewer entries do not replace what is known of earlier ones.
 const TELLING: u64 = 16;
 /// No cache is simulated below this.

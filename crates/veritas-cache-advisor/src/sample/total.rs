@@ -21,8 +21,8 @@ impl Total {
     pub(crate) const ZERO: Self = Self { groups: [0.0; GROUPS], deviations: [0.0; GROUPS] };
 
     /// A total that was counted elsewhere: by group, and weighted for its variance.
-    pub(crate) const fn of(groups: [f64; GROUPS], deviations: [f64; GROUPS]) -> Self {
-        Self { groups, deviations }
+    pub(crate) const fn of(groups: &[f64; GROUPS], deviations: &[f64; GROUPS]) -> Self {
+        Self { groups: *groups, deviations: *deviations }
     }
 
     /// Returns the group of a key.

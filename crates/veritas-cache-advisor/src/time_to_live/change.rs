@@ -48,7 +48,11 @@ impl Prior {
     fn scale(&self) -> f64 {
         // Before any change was seen, one is taken to come after all exposure so far.
         let least = self.changed.clamp(0.0, 1.0).max(1.0) / self.exposure.max(1.0);
-        let mean = if self.changed > 0.0 { self.mean.unwrap_or(self.changed / self.exposure.max(1.0)) } else { least };
+        let mean = if self.changed > 0.0 {
+            self.mean.unwrap_or(self.changed / self.exposure.max(1.0))
+        } else {
+            least
+        };
         self.shape / mean.max(1e-15)
     }
 

@@ -8,7 +8,9 @@ use veritas_model::Bytes;
 use super::{
     TtlCurve, TtlPoint,
     change::{ChangeRate, Prior},
+    followed::{Followed, Judged, SURE, of_sure},
     groups::Totals,
+    places::{ByItself, Head},
 };
 use crate::sample::{SampleRate, Scale, Total};
 
@@ -92,49 +94,12 @@ pub struct TtlEstimator {
     clumps: f64,
 }
 
-/// What hits at one time to live were judged by.
-#[derive(Debug, Clone, Copy, Default)]
-struct Judged {
-    /// Hits of keys whose rate of change is known.
-    hits: f64,
-    /// What a hit's being stale or not deviates from its likelihood, of all of them.
-    chance: f64,
-    /// What they would be off by if every rate were off by its standard deviation, all the same way.
-    rates: f64,
-    /// Hits before, and how old what they were answered with was, in milliseconds.
-    early: f64,
-    early_ages: f64,
-}
-
 /// So many comparisons make the rate of all keys known, and with it that of a key
 /// that was not compared itself.
 const KNOWN: u64 = 32;
 
 /// How often the keys and the prior are settled by each other in a fit.
 const ROUNDS: usize = 3;
-
-/// The hash of a key is already one.
-type ByItself = std::hash::BuildHasherDefault<Same>;
-
-#[derive(Debug, Default)]
-struct Same(u64);
-
-impl std::hash::Hasher for Same {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        // Sampled hashes are small numbers: their high bits are all zero.
-        self.0 = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
 
 /// What the followed keys were asked for, and missed.
 #[derive(Debug, Clone)]
@@ -153,62 +118,6 @@ impl Counted {
         self.misses.add(key.hash, key.scale, &key.misses.map(f64::from));
     }
 }
-
-/// Tells the keys of the head that are not in the sample from nearly all others:
-/// one bit for each value of the low bits of a hash.
-#[derive(Debug)]
-struct Head(Box<[u64; Self::WORDS]>);
-
-impl Head {
-    const WORDS: usize = 512;
-
-    fn nobody() -> Self {
-        Self(Box::new([0; Self::WORDS]))
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the low bits of the hash")]
-    const fn place(hash: u64) -> (usize, u64) {
-        ((hash >> 6) as usize % Self::WORDS, 1 << (hash % 64))
-    }
-
-    #[inline]
-    fn may_hold(&self, hash: u64) -> bool {
-        let (word, bit) = Self::place(hash);
-        self.0[word] & bit != 0
-    }
-
-    fn insert(&mut self, hash: u64) {
-        let (word, bit) = Self::place(hash);
-        self.0[word] |= bit;
-    }
-}
-
-/// What is known of one key.
-#[derive(Debug, Clone)]
-struct Followed {
-    hash: u64,
-    /// What a request counts for.
-    scale: Scale,
-    /// Of how many keys this one was chosen.
-    chosen_at: SampleRate,
-    /// When each cache would have loaded what it holds.
-    loaded_at: [u32; LIVES],
-    /// How likely that had not changed when the real cache last loaded, of `SURE`.
-    fresh: [u16; LIVES],
-    /// What is not yet in the totals.
-    misses: [u16; LIVES],
-    look_ups: u16,
-    /// Look-ups since the last real load.
-    since_load: u16,
-    /// How often it was asked for, of late.
-    popularity: u32,
-    /// The last real load, and the hash of what it brought.
-    last: Option<(u32, u32)>,
-    rate: ChangeRate,
-}
-
-/// What is certain.
-const SURE: u16 = u16::MAX;
 
 impl TtlEstimator {
     /// Creates an estimator that knows nothing.
@@ -391,7 +300,7 @@ impl TtlEstimator {
     pub fn memory(&self) -> Bytes {
         let places = self.places.capacity() * 8 / 7 * (size_of::<(u64, u32)>() + 1);
         let followed = self.followed.capacity() * size_of::<Followed>();
-        let rest = size_of::<Self>() + size_of::<[u64; Head::WORDS]>() + 2 * Totals::BYTES;
+        let rest = size_of::<Self>() + Head::BYTES + 2 * Totals::BYTES;
         Bytes::new((places + followed + rest) as u64)
     }
 
@@ -405,23 +314,23 @@ impl TtlEstimator {
         let point = |life: usize| {
             // What the sample has too many or too few of, in so far as it goes with misses.
             let misses = counted.misses.of(life);
-            let (missed, error) = misses.corrected_by(sampled, all);
-            let hit_ratio = 1.0 - (missed / all).clamp(0.0, 1.0);
+            let (of_all, error) = misses.corrected_by(sampled, all);
+            let hit_ratio = 1.0 - (of_all / all).clamp(0.0, 1.0);
             let (stale, stale_error) = self.stale.of(life).corrected_by(sampled, all);
             let judged = &self.judged[life];
             let early = judged.early * self.early_staleness(judged);
             // Hits that were not judged at all are taken to be as stale as those that were.
             let hits = sampled.estimate() - misses.estimate();
             let seen = judged.hits + judged.early;
-            let scale = if judged.hits > 0.0 { (hits / seen).max(1.0) / all } else { 0.0 };
+            let share = if judged.hits > 0.0 { (hits / seen).max(1.0) / all } else { 0.0 };
             let chance = judged.chance / all.max(1.0) * self.clumps.sqrt();
             let off = (stale_error * stale_error + chance * chance).sqrt();
             TtlPoint {
                 time_to_live: Duration::from_millis(u64::from(self.ends_after[life])),
                 hit_ratio,
                 hit_ratio_error: (BOUND * error / all).min(1.0),
-                staleness: ((stale + early) * scale).clamp(0.0, hit_ratio),
-                staleness_error: ((BOUND * off + judged.rates) * scale).min(1.0),
+                staleness: ((stale + early) * share).clamp(0.0, hit_ratio),
+                staleness_error: ((BOUND * off + judged.rates) * share).min(1.0),
             }
         };
         let points = (0..self.lives).filter(|_| self.look_ups > 0).map(point).collect();
@@ -486,84 +395,6 @@ impl Counted {
         self.add(key);
         key.begin();
     }
-}
-
-impl Followed {
-    fn begin(&mut self) {
-        self.look_ups = 0;
-        self.misses = [0; LIVES];
-    }
-
-    /// Notes a look-up at every time to live: without a branch, for all of them at once.
-    #[inline]
-    fn look_up(&mut self, at: u32, ends_after: &[u32; LIVES]) {
-        self.look_ups += 1;
-        self.since_load = self.since_load.saturating_add(1);
-        self.popularity = self.popularity.saturating_add(1);
-        let mut ended = [0_u32; LIVES];
-        for ((ended, loaded_at), ends_after) in ended.iter_mut().zip(&self.loaded_at).zip(ends_after) {
-            *ended = u32::from(at.wrapping_sub(*loaded_at) >= *ends_after).wrapping_neg();
-        }
-        for (loaded_at, ended) in self.loaded_at.iter_mut().zip(&ended) {
-            *loaded_at = (*loaded_at & !ended) | (at & ended);
-        }
-        let ended = ended.map(|ended| (ended & 0xffff) as u16);
-        for ((misses, fresh), ended) in self.misses.iter_mut().zip(&mut self.fresh).zip(ended) {
-            *misses = misses.wrapping_sub(ended);
-            *fresh |= ended;
-        }
-    }
-
-    /// Notes a hit that can not be judged yet.
-    fn note_early(&self, at: u32, ends_after: &[u32; LIVES], judged: &mut [Judged; LIVES]) {
-        for ((loaded_at, ends_after), judged) in self.loaded_at.iter().zip(ends_after).zip(judged) {
-            let age = at.wrapping_sub(*loaded_at);
-            if age < *ends_after {
-                judged.early += self.scale.count();
-                judged.early_ages += self.scale.count() * f64::from(age);
-            }
-        }
-    }
-
-    /// Returns how likely it is, at every time to live, that a look-up hits and is answered
-    /// with an old value.
-    fn judge(&self, at: u32, ends_after: &[u32], prior: &Prior, judged: &mut [Judged; LIVES]) -> [f64; LIVES] {
-        let since_real = self.last.map(|(loaded_at, _)| at.wrapping_sub(loaded_at));
-        let unchanged = |for_so_long: u32| self.rate.unchanged_for(f64::from(for_so_long), prior);
-        let unchanged_since_real = since_real.map_or(1.0, unchanged);
-        let (weight, mean, deviation) =
-            (self.scale.count(), self.rate.mean(prior), self.rate.relative_deviation(prior));
-        let mut stale = [0.0; LIVES];
-        // Many caches loaded at the same time.
-        let mut known = (0, 1.0);
-        for (life, (ends_after, judged)) in ends_after.iter().zip(judged).enumerate() {
-            let age = at.wrapping_sub(self.loaded_at[life]);
-            if age >= *ends_after {
-                continue;
-            }
-            // What the real loads say, then what the rate says since.
-            let (unknown_for, since_known) = match since_real {
-                Some(since) if since <= age => (since, unchanged_since_real),
-                _ => {
-                    if known.0 != age {
-                        known = (age, unchanged(age));
-                    }
-                    known
-                }
-            };
-            let still = f64::from(self.fresh[life]) / f64::from(SURE) * since_known;
-            stale[life] = 1.0 - still;
-            judged.hits += weight;
-            judged.chance += weight * (still * (1.0 - still)).sqrt();
-            judged.rates += weight * still * (mean * f64::from(unknown_for)).min(1.0) * deviation;
-        }
-        stale
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a probability")]
-fn of_sure(probability: f64) -> u16 {
-    (probability.clamp(0.0, 1.0) * f64::from(SURE)).round() as u16
 }
 
 /// Milliseconds, modulo 2^32.
@@ -643,7 +474,10 @@ mod tests {
         assert!(estimator.rate.share() < 0.05);
         assert!((0..10).all(|key| estimator.places.contains_key(&crate::sampling_hash(key))));
         let last = estimator.curve().points[LIVES - 1];
-        assert!((last.hit_ratio - (0.5 - 10.0 / 100_000.0)).abs() <= last.hit_ratio_error.max(1e-3), "{last:?}");
+        assert!(
+            (last.hit_ratio - (0.5 - 10.0 / 100_000.0)).abs() <= last.hit_ratio_error.max(1e-3),
+            "{last:?}"
+        );
         assert!(last.hit_ratio_error < 0.01, "{last:?}");
     }
 
@@ -659,7 +493,7 @@ mod tests {
 
     #[test]
     fn a_namespace_in_production_takes_less_than_a_mebibyte() {
-        let mut estimator = TtlEstimator::new(&TtlOptions { max_keys: 2_048, ..TtlOptions::default() });
+        let mut estimator = TtlEstimator::new(&TtlOptions { max_keys: 2_560, ..TtlOptions::default() });
         for key in 0..100_000 {
             estimator.look_up(crate::sampling_hash(key), Duration::from_millis(key));
         }

@@ -36,8 +36,8 @@ impl Totals {
     /// Returns the total of one time to live.
     pub(super) fn of(&self, life: usize) -> Total {
         Total::of(
-            std::array::from_fn(|group| self.0[group].counts[life]),
-            std::array::from_fn(|group| self.0[group].deviations[life]),
+            &std::array::from_fn(|group| self.0[group].counts[life]),
+            &std::array::from_fn(|group| self.0[group].deviations[life]),
         )
     }
 }

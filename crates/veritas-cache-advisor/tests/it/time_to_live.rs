@@ -87,8 +87,10 @@ fn within_bounds(
     let options = TtlOptions { max_keys: 600, ..options };
     let (mut within, mut widest) = ([[0_usize; 2]; 3], [0.0_f64; 2]);
     for seed in 0..64 {
-        let workload =
-            Workload { per_second: 20.0, ..Workload::new(Pattern::Zipf { keys: 4_000, exponent: 0.9 }, seed) };
+        let workload = Workload {
+            per_second: 20.0,
+            ..Workload::new(Pattern::Zipf { keys: 4_000, exponent: 0.9 }, seed)
+        };
         let curve = estimate(&workload, &mut Changes::new(rates, seed), &options);
         for (point, within) in curve.points.iter().zip(&mut within) {
             let mut source = Changes::new(rates, seed);
