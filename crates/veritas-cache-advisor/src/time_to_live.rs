@@ -24,7 +24,8 @@ pub struct TtlPoint {
     /// The share of look-ups that would be answered with a value that is not the
     /// source's any more, from 0 to 1.
     pub staleness: f64,
-    /// How far off that may be, for the same reason.
+    /// How far off that may be: for the same reason, because a change is only known to lie
+    /// between two loads, and because rates of change are estimates.
     pub staleness_error: f64,
 }
 

@@ -25,8 +25,9 @@ const STEP: f64 = 0.8;
 /// were off by 0.0011 at worst instead of 0.0029.
 const HEAD: usize = 64;
 
-/// A curve's bounds are so many standard errors wide: see the curve over sizes.
-const BOUND: f64 = 2.5;
+/// A curve's bounds are so many standard errors wide. Two and a half held for 91 % of the hit
+/// ratios of 600 followed keys at the shortest time to live, three for 96 %.
+const BOUND: f64 = 3.0;
 
 /// What an estimator may take, and which times to live it follows.
 #[derive(Debug, Clone, PartialEq)]
