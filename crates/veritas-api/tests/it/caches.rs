@@ -113,7 +113,10 @@ async fn advice_tells_what_was_simulated() {
     assert_eq!((&squares["name"], &squares["provenance"]), (&"squares".into(), &"simulated".into()));
     assert!(squares["look_ups"].as_u64().unwrap() > 0, "{squares:#}");
     assert!(!squares["miss_ratio_curve"].as_array().unwrap().is_empty(), "{squares:#}");
-    assert!(squares["ttl_curve"].as_array().unwrap().iter().all(|point| point["staleness"].is_null()));
+    for point in squares["ttl_curve"].as_array().unwrap() {
+        assert!(point["staleness"].is_null() && point["staleness_error_bound"].is_null(), "{point}");
+        assert!(point["hit_ratio_error_bound"].is_number(), "{point}");
+    }
     let unknown = get(&router, "/cache/advice?namespace=x", &viewer).await;
     assert_eq!(unknown.problem(404), "cache_unknown");
 }

@@ -132,10 +132,13 @@ fn document(report: &ReplayReport, in_bytes: bool) -> Value {
             "lru_miss_ratio": row.lru,
         })
     });
-    let times = report.times.points.iter();
-    let times = times.map(
-        |point| json!({ "ttl_seconds": point.time_to_live.as_secs_f64(), "hit_ratio": point.hit_ratio }),
-    );
+    let times = report.times.points.iter().map(|point| {
+        json!({
+            "ttl_seconds": point.time_to_live.as_secs_f64(),
+            "hit_ratio": point.hit_ratio,
+            "error_bound": point.hit_ratio_error,
+        })
+    });
     json!({
         "unit": if in_bytes { "bytes" } else { "entries" },
         "requests": report.requests,
@@ -212,10 +215,11 @@ fn write_report(page: &mut String, report: &ReplayReport, in_bytes: bool) -> std
         )?;
     }
     if !report.times.points.is_empty() {
-        writeln!(page, "\n{:>12}  {:>9}   (if nothing were evicted)", "lives", "hits")?;
+        writeln!(page, "\n{:>12}  {:>9}  {:>9}   (if nothing were evicted)", "lives", "hits", "±")?;
         for point in &report.times.points {
             let life = point.time_to_live.as_secs_f64();
-            writeln!(page, "{life:>10} s  {:>7.2} %", point.hit_ratio * 100.0)?;
+            let (hits, bound) = (point.hit_ratio * 100.0, point.hit_ratio_error * 100.0);
+            writeln!(page, "{life:>10} s  {hits:>7.2} %  {bound:>7.2} %")?;
         }
     }
     Ok(())

@@ -88,9 +88,14 @@ pub(crate) struct TtlPoint {
     ttl_seconds: f64,
     /// 0 to 1.
     hit_ratio: f64,
+    /// How far the ratio may be off (three standard errors); 0 where all keys were followed.
+    hit_ratio_error_bound: f64,
     /// The share of look-ups that is answered with an old value, 0 to 1; `null` where values are not compared.
     #[schema(required)]
     staleness: Option<f64>,
+    /// How far that share may be off; `null` where values are not compared.
+    #[schema(required)]
+    staleness_error_bound: Option<f64>,
 }
 
 /// What a cache saves and spends, in seconds per look-up.
@@ -219,7 +224,9 @@ impl From<NamespaceAdvice> for AdviceBody {
         let lives = advice.ttl_curve.points.iter().map(|point| TtlPoint {
             ttl_seconds: point.time_to_live.as_secs_f64(),
             hit_ratio: point.hit_ratio,
+            hit_ratio_error_bound: point.hit_ratio_error,
             staleness: compared.then_some(point.staleness),
+            staleness_error_bound: compared.then_some(point.staleness_error),
         });
         let hot = advice.hot_keys.iter().map(|key| HotKeyBody {
             hash: key.hash.clone(),
