@@ -115,9 +115,9 @@ impl Case<'_> {
         server_time.unwrap_or(self.reading.read_at).since(at) < RECENT
     }
 
-    /// Returns how long the server has been running.
+    /// Returns how long the server has been running: at least a second, since it tells whole ones and 0 at first.
     fn uptime(&self) -> Option<Duration> {
-        self.node.server.as_ref().ok().map(|server| server.uptime)
+        self.node.server.as_ref().ok().map(|server| server.uptime.max(Duration::from_secs(1)))
     }
 }
 

@@ -156,6 +156,15 @@ fn commands_that_read_everything_are_found_without_their_arguments() {
 }
 
 #[test]
+fn what_a_server_did_in_its_first_second_is_judged_too() {
+    let redis = Redis::start();
+    redis.cli(&["KEYS", "nobody:*"]);
+    let found = findings(&read(&redis), None);
+    let keys = one(&found, FindingKind::RedisSlowCommand, "keys");
+    assert!(keys.impact >= Impact::Medium && figure(keys, "calls") == 1.0, "{keys:?}");
+}
+
+#[test]
 fn keys_that_never_expire_are_found_with_their_patterns_and_an_interval() {
     let redis = Redis::start();
     fill(

@@ -141,7 +141,7 @@ fn spent(case: &Case<'_>, command: &CommandReading) -> Option<Spent> {
             per_call: rate.time_per_call,
         });
     }
-    let uptime = case.uptime().filter(|uptime| !uptime.is_zero())?;
+    let uptime = case.uptime()?;
     Some(Spent {
         calls: command.calls,
         per_second: None,

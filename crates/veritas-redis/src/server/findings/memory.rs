@@ -146,7 +146,7 @@ fn evictions(case: &mut Case<'_>) {
     let Ok(traffic) = case.node.traffic.clone() else { return };
     let (per_second, expired, since) = match (&case.rates, case.uptime()) {
         (Some(rates), _) => (rates.evicted, rates.expired, "now"),
-        (None, Some(uptime)) if !uptime.is_zero() => {
+        (None, Some(uptime)) => {
             let seconds = uptime.as_secs_f64();
             (float(traffic.evicted) / seconds, float(traffic.expired) / seconds, "since the server's start")
         }
