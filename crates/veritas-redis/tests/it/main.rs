@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod batches;
 mod cluster;
 mod faults;
 mod handles;
@@ -11,6 +12,7 @@ mod link;
 mod memory;
 mod nodes;
 mod outages;
+mod renewals;
 mod scene;
 mod sentinel;
 mod server;
