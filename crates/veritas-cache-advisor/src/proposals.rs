@@ -57,6 +57,7 @@ pub(crate) fn propose(
         kind,
         summary,
         plan,
+        estimate: None,
         proposed_at: view.now,
     })
 }

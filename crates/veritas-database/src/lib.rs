@@ -52,6 +52,7 @@ mod parser;
 mod pool;
 mod recorder;
 pub mod scope;
+pub mod server;
 mod shape;
 mod snapshot;
 #[cfg(feature = "sqlite")]

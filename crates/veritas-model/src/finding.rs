@@ -1,6 +1,6 @@
 //! Findings: what is slow, why, and where in the code it comes from.
 
-use crate::{FindingId, Fingerprint, Observation, Timestamp};
+use crate::{FindingId, Fingerprint, Observation, Timestamp, WorkMetric};
 
 /// What kind of slowness was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,11 +41,69 @@ pub enum FindingKind {
     RedisLatency,
     /// A Redis server refuses connections, cannot save, or has lost its replica.
     RedisHealth,
+    /// A statement reads a whole table to keep few rows, and no index would help as it is written.
+    SequentialScan,
+    /// A statement sorts more than its memory holds, and writes to disk.
+    SortSpill,
+    /// A statement hashes more than its memory holds, and writes to disk.
+    HashSpill,
+    /// The planner expects a very different number of rows than there are.
+    Misestimate,
+    /// The planner's statistics of a table are old.
+    StaleStatistics,
+    /// A predicate is written so that no index on its column can serve it.
+    NonSargable,
+    /// A comparison converts a column, and no index on it can serve it.
+    ImplicitCast,
+    /// A statement skips rows by `OFFSET`, and reads all that it skips.
+    OffsetPagination,
+    /// A statement fetches every column of wide rows.
+    WideSelect,
+    /// A statement uses `NOT IN` with a subquery, which `NULL`s and size make a trap.
+    NotIn,
+    /// A statement can be written in a way that returns the same and costs less.
+    Rewrite,
+    /// One request asks the same with the same values again.
+    RedundantStatement,
+    /// One request sends very many statements.
+    ChattyLoop,
+    /// Statements wait for locks that others hold.
+    LockWait,
+    /// A session holds a transaction open and does nothing.
+    IdleInTransaction,
+    /// A transaction is open for very long.
+    LongTransaction,
+    /// A prepared statement's plan for all values is worse than one for the value.
+    GenericPlan,
+    /// A statement got another plan, and costs more since.
+    PlanChange,
+    /// An index is written and never read.
+    UnusedIndex,
+    /// Two indexes are the same.
+    DuplicateIndex,
+    /// Another index serves whatever an index serves.
+    RedundantIndex,
+    /// An index is not valid: it is written and never read.
+    InvalidIndex,
+    /// An index is much larger than what it holds.
+    IndexBloat,
+    /// A table holds many dead rows.
+    TableBloat,
+    /// A pool of connections has not the size that its load needs.
+    PoolSize,
+    /// A server is short of connections, or has too many.
+    Connections,
+    /// A setting of a server does not fit its machine or its load.
+    ServerSetting,
+    /// A database nears the end of its transaction ids.
+    Wraparound,
+    /// A replica lags, or a slot holds back what it needs no more.
+    Replication,
 }
 
 impl FindingKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 47] = [
         Self::MissingIndex,
         Self::NPlusOne,
         Self::UnboundedResult,
@@ -64,6 +122,35 @@ impl FindingKind {
         Self::RedisKeysWithoutTtl,
         Self::RedisLatency,
         Self::RedisHealth,
+        Self::SequentialScan,
+        Self::SortSpill,
+        Self::HashSpill,
+        Self::Misestimate,
+        Self::StaleStatistics,
+        Self::NonSargable,
+        Self::ImplicitCast,
+        Self::OffsetPagination,
+        Self::WideSelect,
+        Self::NotIn,
+        Self::Rewrite,
+        Self::RedundantStatement,
+        Self::ChattyLoop,
+        Self::LockWait,
+        Self::IdleInTransaction,
+        Self::LongTransaction,
+        Self::GenericPlan,
+        Self::PlanChange,
+        Self::UnusedIndex,
+        Self::DuplicateIndex,
+        Self::RedundantIndex,
+        Self::InvalidIndex,
+        Self::IndexBloat,
+        Self::TableBloat,
+        Self::PoolSize,
+        Self::Connections,
+        Self::ServerSetting,
+        Self::Wraparound,
+        Self::Replication,
     ];
 
     /// Returns the word used in JSON and tables.
@@ -87,6 +174,35 @@ impl FindingKind {
             Self::RedisKeysWithoutTtl => "redis_keys_without_ttl",
             Self::RedisLatency => "redis_latency",
             Self::RedisHealth => "redis_health",
+            Self::SequentialScan => "sequential_scan",
+            Self::SortSpill => "sort_spill",
+            Self::HashSpill => "hash_spill",
+            Self::Misestimate => "misestimate",
+            Self::StaleStatistics => "stale_statistics",
+            Self::NonSargable => "non_sargable",
+            Self::ImplicitCast => "implicit_cast",
+            Self::OffsetPagination => "offset_pagination",
+            Self::WideSelect => "wide_select",
+            Self::NotIn => "not_in",
+            Self::Rewrite => "rewrite",
+            Self::RedundantStatement => "redundant_statement",
+            Self::ChattyLoop => "chatty_loop",
+            Self::LockWait => "lock_wait",
+            Self::IdleInTransaction => "idle_in_transaction",
+            Self::LongTransaction => "long_transaction",
+            Self::GenericPlan => "generic_plan",
+            Self::PlanChange => "plan_change",
+            Self::UnusedIndex => "unused_index",
+            Self::DuplicateIndex => "duplicate_index",
+            Self::RedundantIndex => "redundant_index",
+            Self::InvalidIndex => "invalid_index",
+            Self::IndexBloat => "index_bloat",
+            Self::TableBloat => "table_bloat",
+            Self::PoolSize => "pool_size",
+            Self::Connections => "connections",
+            Self::ServerSetting => "server_setting",
+            Self::Wraparound => "wraparound",
+            Self::Replication => "replication",
         }
     }
 
@@ -229,6 +345,61 @@ pub enum Cause {
     BigKey {
         /// What it takes, in bytes.
         bytes: u64,
+    },
+    /// What a node of the plan shows.
+    Plan {
+        /// The node, as the database names it (`Seq Scan`, `Sort`).
+        node: String,
+        /// The table that it reads, where it reads one.
+        table: Option<String>,
+        /// What is wrong, in words, without literals.
+        detail: String,
+        /// The plan as the database printed it, without literals.
+        plan: String,
+    },
+    /// What the text of the statement shows.
+    Text {
+        /// What is wrong, in words, without literals.
+        detail: String,
+    },
+    /// Another text returns the same rows and costs less: checked and measured.
+    Rewritable {
+        /// What is done (`offset_to_keyset`).
+        rule: String,
+        /// The statement to write instead, without literals.
+        rewritten: String,
+        /// What changes for the caller, where something does (a page is asked for by its last key).
+        condition: Option<String>,
+        /// Mean cost of one call as it is written now.
+        before: f64,
+        /// Mean cost of one call of the other text.
+        after: f64,
+        /// What the costs are counted in.
+        metric: WorkMetric,
+        /// How it was checked that both return the same, for people.
+        checked: String,
+    },
+    /// The plan of a statement is another than before.
+    PlanChange {
+        /// The plan before, without literals.
+        before: String,
+        /// The plan now, without literals.
+        after: String,
+        /// Mean seconds of one call before; `None` where not known.
+        seconds_before: Option<f64>,
+        /// Mean seconds of one call since; `None` where not known.
+        seconds_after: Option<f64>,
+    },
+    /// What is wrong with an index.
+    Index {
+        /// Its table.
+        table: String,
+        /// Its name.
+        index: String,
+        /// What is wrong, in words.
+        detail: String,
+        /// What it takes on disk, in bytes; `None` where not known.
+        bytes: Option<u64>,
     },
     /// What a server says of itself.
     ServerCondition {

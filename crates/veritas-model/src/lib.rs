@@ -42,7 +42,7 @@ pub use health::{Condition, Health};
 pub use identity::{ChangeId, FindingId, Fingerprint, ProposalId, stable_hash};
 pub use observation::{Observation, Unit};
 pub use proof::{Alpha, Interval, MeasuredGain, NotProven, Proven};
-pub use proposal::{Plan, Proposal, ProposalRecord, ProposalState};
+pub use proposal::{Estimate, Plan, ProofLevel, Proposal, ProposalRecord, ProposalState};
 pub use provenance::Provenance;
 pub use time::{Clock, Monotonic, SystemClock, Timestamp};
 pub use units::{Bytes, Ratio, round2};

@@ -184,6 +184,7 @@ mod tests {
             kind: ChangeKind::IndexCreate,
             summary: "index t(a)".into(),
             plan,
+            estimate: None,
             proposed_at: Timestamp::default(),
         }
     }

@@ -21,6 +21,47 @@ pub struct Plan {
     pub scope: Vec<String>,
 }
 
+/// What the planner says that a proposal would bring. Estimated, never measured: it
+/// ranks proposals and proves none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// Cost of the statements in scope as it is now, weighted by their calls.
+    pub before: f64,
+    /// Their cost with the change.
+    pub after: f64,
+    /// What the costs are counted in (`planner cost`).
+    pub unit: String,
+    /// What the change takes on disk, in bytes (negative: what it frees); `None` where not known.
+    pub bytes: Option<i64>,
+    /// How it was estimated, for people.
+    pub method: String,
+}
+
+/// How well it is known what a proposal brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProofLevel {
+    /// A rule says so.
+    Rule,
+    /// The planner says so, asked for its plan with the change.
+    WhatIf,
+    /// It was executed with and without the change, beside the live target.
+    Executed,
+    /// It is in force, and the live load was compared.
+    Live,
+}
+
+impl ProofLevel {
+    /// Returns the word used in JSON and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::WhatIf => "what_if",
+            Self::Executed => "executed",
+            Self::Live => "live",
+        }
+    }
+}
+
 /// A change that could be made, not proven yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
@@ -34,6 +75,8 @@ pub struct Proposal {
     pub summary: String,
     /// What to do and how to undo it.
     pub plan: Plan,
+    /// What the planner expects of it; `None` where no planner was asked.
+    pub estimate: Option<Estimate>,
     /// When it was proposed.
     pub proposed_at: Timestamp,
 }
@@ -82,4 +125,21 @@ pub struct ProposalRecord {
     pub state: ProposalState,
     /// When the state last changed.
     pub changed_at: Timestamp,
+}
+
+impl ProposalRecord {
+    /// Returns how well it is known what the proposal brings.
+    pub const fn level(&self) -> ProofLevel {
+        match &self.state {
+            ProposalState::Applied => ProofLevel::Live,
+            ProposalState::Proven(_) | ProposalState::NotProven(_) => ProofLevel::Executed,
+            ProposalState::Proposed | ProposalState::Dismissed => {
+                if self.proposal.estimate.is_some() {
+                    ProofLevel::WhatIf
+                } else {
+                    ProofLevel::Rule
+                }
+            }
+        }
+    }
 }

@@ -9,6 +9,9 @@ pub enum WorkMetric {
     VmSteps,
     /// Look-ups of a cache that found nothing: what hits cost, nobody waits for.
     Misses,
+    /// Pages that the database asked its buffers for, found there or not: the same on a
+    /// busy and on an idle machine.
+    Buffers,
     /// Elapsed seconds.
     Seconds,
 }
@@ -19,13 +22,16 @@ impl WorkMetric {
         match self {
             Self::VmSteps => "vm_steps",
             Self::Misses => "misses",
+            Self::Buffers => "buffers",
             Self::Seconds => "seconds",
         }
     }
 
     /// Reads the word that [`Self::as_str`] writes.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::VmSteps, Self::Misses, Self::Seconds].into_iter().find(|metric| metric.as_str() == word)
+        [Self::VmSteps, Self::Misses, Self::Buffers, Self::Seconds]
+            .into_iter()
+            .find(|metric| metric.as_str() == word)
     }
 }
 

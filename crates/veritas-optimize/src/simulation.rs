@@ -156,6 +156,7 @@ fn proposal(number: usize, table: &str, clock: &SimulatedClock) -> Proposal {
         kind,
         summary: format!("index c{number} of {table}"),
         plan,
+        estimate: None,
         proposed_at: clock.now(),
     }
 }

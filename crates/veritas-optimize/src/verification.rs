@@ -49,6 +49,8 @@ pub struct VerificationOptions {
     pub floor_of_steps: f64,
     /// Misses per second below which a loss is not worth a revert (0.1).
     pub floor_of_misses: f64,
+    /// Pages per second below which a loss is not worth a revert (10).
+    pub floor_of_buffers: f64,
     /// Seconds per second below which a loss is not worth a revert (0.001).
     pub floor_of_seconds: f64,
     /// Calls below which a statement is left out (30).
@@ -74,6 +76,7 @@ impl Default for VerificationOptions {
             margin_of_seconds: 0.10,
             floor_of_steps: 100.0,
             floor_of_misses: 0.1,
+            floor_of_buffers: 10.0,
             floor_of_seconds: 0.001,
             min_calls: 30,
         }
@@ -137,12 +140,13 @@ pub fn compare(evidence: &Evidence<'_>, alpha: f64, options: &VerificationOption
         return nothing;
     };
     let margin = match side.metric {
-        WorkMetric::VmSteps | WorkMetric::Misses => options.margin,
+        WorkMetric::VmSteps | WorkMetric::Misses | WorkMetric::Buffers => options.margin,
         WorkMetric::Seconds => options.margin_of_seconds,
     };
     let floor = match side.metric {
         WorkMetric::VmSteps => options.floor_of_steps,
         WorkMetric::Misses => options.floor_of_misses,
+        WorkMetric::Buffers => options.floor_of_buffers,
         WorkMetric::Seconds => options.floor_of_seconds,
     };
     let slopes = [
@@ -220,7 +224,7 @@ fn metric_of_steps(work: &[WorkTotals]) -> WorkMetric {
 
 const fn moments(totals: &WorkTotals, metric: WorkMetric) -> Moments {
     match metric {
-        WorkMetric::VmSteps | WorkMetric::Misses => totals.steps,
+        WorkMetric::VmSteps | WorkMetric::Misses | WorkMetric::Buffers => totals.steps,
         WorkMetric::Seconds => totals.seconds,
     }
 }

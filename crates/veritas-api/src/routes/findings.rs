@@ -1,12 +1,15 @@
 //! `/findings`: what is slow, why, and the evidence.
 
+mod cause;
+
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
-use veritas_model::{Caller, Cause, Finding, FindingId, Observation, ProposalId, ProposalRecord, Subject};
+use veritas_model::{Caller, Finding, FindingId, Observation, ProposalId, ProposalRecord, Subject};
 
+use self::cause::CauseBody;
 use super::ListQuery;
 use crate::{
     api::{Answer, Api, Shared, blocking, of_store},
@@ -84,107 +87,6 @@ pub(crate) enum SubjectBody {
     },
 }
 
-/// Why something is slow.
-#[derive(Serialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-#[schema(as = FindingCause)]
-pub(crate) enum CauseBody {
-    /// A whole table is read for few rows.
-    SequentialScan {
-        /// The scanned table.
-        table: String,
-        /// Rows read in one call.
-        rows_read: u64,
-        /// Rows kept in one call.
-        rows_kept: u64,
-        /// The plan as the database printed it.
-        plan: String,
-    },
-    /// The rows are found, and then sorted or grouped again at every call.
-    Sort {
-        /// The table whose rows are sorted.
-        table: String,
-        /// The plan as the database printed it.
-        plan: String,
-    },
-    /// The same statement many times in one request.
-    RepeatedStatement {
-        /// The request that repeats it.
-        request: String,
-        /// Mean repetitions in one request.
-        calls_per_request: f64,
-    },
-    /// A result without a limit.
-    UnboundedResult {
-        /// Mean rows in one call.
-        rows_per_call: f64,
-    },
-    /// Few distinct arguments over many calls.
-    RepeatedComputation {
-        /// Calls seen.
-        calls: u64,
-        /// Distinct arguments among them.
-        distinct_arguments: u64,
-    },
-    /// Slower than the threshold; nothing more is known.
-    AboveThreshold,
-    /// Another capacity would bring another hit ratio.
-    CacheSize {
-        /// What the cache may hold, in bytes.
-        capacity: u64,
-        /// The share of look-ups that hit, 0 to 1.
-        hit_ratio: f64,
-        /// What it should be allowed to hold, in bytes.
-        advised_capacity: u64,
-        /// The share of look-ups that would hit, 0 to 1.
-        advised_hit_ratio: f64,
-    },
-    /// Another time to live would bring another hit ratio, or fewer stale values.
-    CacheTimeToLive {
-        /// The time to live, in seconds.
-        ttl_seconds: f64,
-        /// The share of look-ups that hit, 0 to 1.
-        hit_ratio: f64,
-        /// What the time to live should be, in seconds.
-        advised_ttl_seconds: f64,
-        /// The share of look-ups that would hit, 0 to 1.
-        advised_hit_ratio: f64,
-    },
-    /// The cache spends more time than it saves.
-    CacheLoss {
-        /// Seconds that the cache spends on one look-up.
-        spent_seconds: f64,
-        /// Seconds of loading that it saves on one look-up.
-        saved_seconds: f64,
-    },
-    /// The calls repeat, and nothing is cached yet.
-    CacheCandidate {
-        /// Calls seen.
-        calls: u64,
-        /// The share of them that a cache would have answered, 0 to 1.
-        hit_ratio: f64,
-        /// Seconds that one call takes.
-        seconds_per_call: f64,
-    },
-    /// One key takes a large part of the look-ups.
-    HotKey {
-        /// Its share of the look-ups, 0 to 1.
-        request_share: f64,
-    },
-    /// One key takes a large part of the memory.
-    BigKey {
-        /// What it takes, in bytes.
-        bytes: u64,
-    },
-    /// What a server says of itself.
-    ServerCondition {
-        /// The section that it was read from.
-        section: String,
-        /// The condition, in words.
-        detail: String,
-    },
-}
-
 /// One figure with its unit and provenance.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Observation)]
@@ -245,6 +147,35 @@ pub(crate) enum KindWord {
     RedisKeysWithoutTtl,
     RedisLatency,
     RedisHealth,
+    SequentialScan,
+    SortSpill,
+    HashSpill,
+    Misestimate,
+    StaleStatistics,
+    NonSargable,
+    ImplicitCast,
+    OffsetPagination,
+    WideSelect,
+    NotIn,
+    Rewrite,
+    RedundantStatement,
+    ChattyLoop,
+    LockWait,
+    IdleInTransaction,
+    LongTransaction,
+    GenericPlan,
+    PlanChange,
+    UnusedIndex,
+    DuplicateIndex,
+    RedundantIndex,
+    InvalidIndex,
+    IndexBloat,
+    TableBloat,
+    PoolSize,
+    Connections,
+    ServerSetting,
+    Wraparound,
+    Replication,
 }
 
 /// The findings, most recently seen first.
@@ -287,41 +218,6 @@ impl From<Subject> for SubjectBody {
         }
     }
 }
-
-impl From<Cause> for CauseBody {
-    fn from(cause: Cause) -> Self {
-        match cause {
-            Cause::SequentialScan { table, rows_read, rows_kept, plan } => {
-                Self::SequentialScan { table, rows_read, rows_kept, plan }
-            }
-            Cause::Sort { table, plan } => Self::Sort { table, plan },
-            Cause::RepeatedStatement { request, calls_per_request } => {
-                Self::RepeatedStatement { request, calls_per_request }
-            }
-            Cause::UnboundedResult { rows_per_call } => Self::UnboundedResult { rows_per_call },
-            Cause::RepeatedComputation { calls, distinct_arguments } => {
-                Self::RepeatedComputation { calls, distinct_arguments }
-            }
-            Cause::AboveThreshold => Self::AboveThreshold,
-            Cause::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio } => {
-                Self::CacheSize { capacity, hit_ratio, advised_capacity, advised_hit_ratio }
-            }
-            Cause::CacheTimeToLive { ttl_seconds, hit_ratio, advised_ttl_seconds, advised_hit_ratio } => {
-                Self::CacheTimeToLive { ttl_seconds, hit_ratio, advised_ttl_seconds, advised_hit_ratio }
-            }
-            Cause::CacheLoss { spent_seconds, saved_seconds } => {
-                Self::CacheLoss { spent_seconds, saved_seconds }
-            }
-            Cause::CacheCandidate { calls, hit_ratio, seconds_per_call } => {
-                Self::CacheCandidate { calls, hit_ratio, seconds_per_call }
-            }
-            Cause::HotKey { request_share } => Self::HotKey { request_share },
-            Cause::BigKey { bytes } => Self::BigKey { bytes },
-            Cause::ServerCondition { section, detail } => Self::ServerCondition { section, detail },
-        }
-    }
-}
-
 impl FindingBody {
     pub(crate) fn of(finding: Finding, answers: &HashMap<FindingId, ProposalId>) -> Self {
         Self {

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 use veritas_model::{
-    ChangeKind, Interval, KindGroup, MeasuredGain, Plan, ProposalId, ProposalRecord, ProposalState,
+    ChangeKind, Estimate, Interval, KindGroup, MeasuredGain, Plan, ProposalId, ProposalRecord, ProposalState,
     Provenance,
 };
 use veritas_optimize::{ApproveError, DismissError};
@@ -39,6 +39,12 @@ pub(crate) struct ProposalBody {
     /// How far it has come.
     #[schema(value_type = ProposalWord)]
     state: &'static str,
+    /// How well it is known what it brings.
+    #[schema(value_type = LevelWord)]
+    level: &'static str,
+    /// What the planner expects; `null` where no planner was asked.
+    #[schema(required)]
+    estimate: Option<EstimateBody>,
     /// The measurement that proves it; `null` while it is not proven.
     #[schema(required)]
     proof: Option<GainBody>,
@@ -68,6 +74,53 @@ pub(crate) struct PlanBody {
     object: String,
     /// What it may make slower or faster (table names).
     scope: Vec<String>,
+}
+
+/// What the planner expects of a change: estimated, never measured.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Estimate)]
+pub(crate) struct EstimateBody {
+    /// Cost of the statements in scope as it is now; `null` when it is not finite.
+    #[schema(required)]
+    before: Option<f64>,
+    /// Their cost with the change; `null` when it is not finite.
+    #[schema(required)]
+    after: Option<f64>,
+    /// What the costs are counted in.
+    unit: String,
+    /// What the change takes on disk, in bytes (negative: what it frees); `null` where not known.
+    #[schema(required)]
+    bytes: Option<i64>,
+    /// How it was estimated.
+    method: String,
+    #[schema(value_type = super::ProvenanceWord)]
+    provenance: &'static str,
+}
+
+/// How well it is known what a proposal brings: a rule says so, the planner says so,
+/// it was executed beside the live target, it is in force there.
+#[derive(ToSchema)]
+#[schema(as = ProofLevel, rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes the words of `veritas_model::ProofLevel` in the OpenAPI document")]
+pub(crate) enum LevelWord {
+    Rule,
+    WhatIf,
+    Executed,
+    Live,
+}
+
+impl From<Estimate> for EstimateBody {
+    fn from(estimate: Estimate) -> Self {
+        let finite = |cost: f64| cost.is_finite().then_some(cost);
+        Self {
+            before: finite(estimate.before),
+            after: finite(estimate.after),
+            unit: estimate.unit,
+            bytes: estimate.bytes,
+            method: estimate.method,
+            provenance: Provenance::Estimated.as_str(),
+        }
+    }
 }
 
 /// What real executions showed, with and without the change, in interleaved pairs.
@@ -206,6 +259,7 @@ impl GainBody {
 
 impl ProposalBody {
     fn of(record: ProposalRecord, api: &Api) -> Self {
+        let level = record.level().as_str();
         let ProposalRecord { proposal, state, changed_at } = record;
         let word = state.as_str();
         let (proof, reason) = match state {
@@ -220,6 +274,8 @@ impl ProposalBody {
             summary: proposal.summary,
             plan: proposal.plan.into(),
             state: word,
+            level,
+            estimate: proposal.estimate.map(EstimateBody::from),
             proof,
             reason,
             mode: api.sources.optimizer.mode(proposal.kind).as_str(),

@@ -197,6 +197,7 @@ impl World {
             kind,
             summary: format!("create the index {name}"),
             plan,
+            estimate: None,
             proposed_at: self.clock.now(),
         };
         assert!(proposal.clone().prove(gain(), Alpha::ONE_PERCENT).is_ok());

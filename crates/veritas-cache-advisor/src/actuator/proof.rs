@@ -183,7 +183,7 @@ impl Measured<'_> {
         let metric = if is_slower { WorkMetric::Seconds } else { self.metric };
         let (figure, verdict): (fn(&Tally) -> f64, _) = match metric {
             WorkMetric::Seconds => (seconds, by_seconds),
-            WorkMetric::Misses | WorkMetric::VmSteps => (misses, by_misses),
+            WorkMetric::Misses | WorkMetric::VmSteps | WorkMetric::Buffers => (misses, by_misses),
         };
         let nothing = Gain { share: 0.0, interval: UNKNOWN, p_value: 1.0 };
         let verdict = verdict.map_or(nothing, |verdict| self.with_model_error(verdict));

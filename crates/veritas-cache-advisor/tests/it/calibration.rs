@@ -31,7 +31,7 @@ fn proposal(application: &Application, knob: Knob) -> Proposal {
     let kind = ChangeKind::CacheCapacity;
     let id = Proposal::identity(kind, &plan);
     let proposed_at = veritas_model::Clock::now(&application.clock);
-    Proposal { id, finding: None, kind, summary: String::new(), plan, proposed_at }
+    Proposal { id, finding: None, kind, summary: String::new(), plan, estimate: None, proposed_at }
 }
 
 /// The share of the misses that is gone with the larger cache, in the long run.

@@ -189,6 +189,7 @@ fn asked_for(application: &Application, kind: ChangeKind, namespace: &str, knob:
         kind,
         summary: String::new(),
         plan,
+        estimate: None,
         proposed_at: veritas_model::Clock::now(&application.clock),
     }
 }

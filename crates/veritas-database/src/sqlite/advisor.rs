@@ -391,6 +391,7 @@ impl<'a> Round<'a> {
             kind: ChangeKind::IndexCreate,
             summary: format!("index on {}", shown(definition)),
             plan,
+            estimate: None,
             proposed_at: self.now,
         }
     }

@@ -136,6 +136,7 @@ impl Scene {
             kind: ChangeKind::IndexCreate,
             summary: "index t(a)".into(),
             plan,
+            estimate: None,
             proposed_at: clock.now(),
         };
         let optimizer = start(&clock, &control, &bench, mode);

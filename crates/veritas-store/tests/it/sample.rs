@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use veritas_model::{
     AlertRule, AlertStatus, AlertTransition, Caller, Cause, Change, ChangeId, ChangeKind, ChangeState,
-    Comparison, Finding, FindingKind, Fingerprint, Impact, Interval, LiveGain, MeasuredGain, Observation,
-    Outcome, Plan, Proposal, ProposalRecord, ProposalState, Severity, Subject, Timestamp, Unit, WorkMetric,
+    Comparison, Estimate, Finding, FindingKind, Fingerprint, Impact, Interval, LiveGain, MeasuredGain,
+    Observation, Outcome, Plan, Proposal, ProposalRecord, ProposalState, Severity, Subject, Timestamp, Unit,
+    WorkMetric,
 };
 use veritas_store::AuditEntry;
 
@@ -107,6 +108,13 @@ pub(crate) fn proposal(table: &str, second: i64) -> ProposalRecord {
             kind,
             summary: format!("index {table}(a)"),
             plan,
+            estimate: Some(Estimate {
+                before: 1000.0,
+                after: f64::INFINITY,
+                unit: "planner cost".into(),
+                bytes: Some(-8192),
+                method: "what-if".into(),
+            }),
             proposed_at: at(second),
         },
         state: ProposalState::Proven(gain()),

@@ -52,6 +52,7 @@ fn change(state: ChangeState, at: Timestamp) -> (ProposalRecord, Change) {
         kind,
         summary: "another time to live".into(),
         plan: plan.clone(),
+        estimate: None,
         proposed_at: at,
     };
     let change = Change {

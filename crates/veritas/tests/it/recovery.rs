@@ -48,6 +48,7 @@ fn leave_interrupted(directory: &DataDir, clock: &Arc<dyn Clock>) -> ChangeId {
         kind,
         summary: "index on t(a)".into(),
         plan: plan.clone(),
+        estimate: None,
         proposed_at: clock.now(),
     };
     let change = Change {

@@ -60,6 +60,7 @@ pub(super) async fn offer(engine: &Engine, place: &Path, arguments: &StageArgume
                 kind: ChangeKind::IndexCreate,
                 summary: format!("{OFFERED} {}", plan.object),
                 plan: plan.clone(),
+                estimate: None,
                 proposed_at: engine.sources().clock.now(),
             })
             .filter(|proposal| !known.contains(&proposal.id))

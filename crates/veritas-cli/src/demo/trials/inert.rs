@@ -30,6 +30,7 @@ pub(super) fn proposal(scope: &str, number: usize, at: Timestamp) -> Proposal {
         kind: ChangeKind::IndexDrop,
         summary: format!("nothing, watched on {scope}"),
         plan,
+        estimate: None,
         proposed_at: at,
     }
 }

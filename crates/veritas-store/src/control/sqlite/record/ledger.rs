@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use veritas_model::{
-    Change, ChangeId, ChangeKind, ChangeState, FindingId, LiveGain, Outcome, Plan, Proposal, ProposalId,
-    ProposalRecord, ProposalState, Timestamp, WorkMetric,
+    Change, ChangeId, ChangeKind, ChangeState, Estimate, FindingId, LiveGain, Outcome, Plan, Proposal,
+    ProposalId, ProposalRecord, ProposalState, Timestamp, WorkMetric,
 };
 
 use super::{GainRecord, IntervalRecord, Nonsense, Number, Stored, word};
@@ -31,6 +31,29 @@ impl From<PlanRecord> for Plan {
     }
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+struct EstimateRecord {
+    before: Number,
+    after: Number,
+    unit: String,
+    bytes: Option<i64>,
+    method: String,
+}
+
+impl From<&Estimate> for EstimateRecord {
+    fn from(estimate: &Estimate) -> Self {
+        let Estimate { before, after, unit, bytes, method } = estimate.clone();
+        Self { before: before.into(), after: after.into(), unit, bytes, method }
+    }
+}
+
+impl From<EstimateRecord> for Estimate {
+    fn from(record: EstimateRecord) -> Self {
+        let EstimateRecord { before, after, unit, bytes, method } = record;
+        Self { before: before.into(), after: after.into(), unit, bytes, method }
+    }
+}
+
 /// A proposal and how far it has come.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) struct ProposalRow {
@@ -39,6 +62,8 @@ pub(in super::super) struct ProposalRow {
     kind: String,
     summary: String,
     plan: PlanRecord,
+    #[serde(default)]
+    estimate: Option<EstimateRecord>,
     proposed_at: i64,
     state: StateRecord,
     changed_at: i64,
@@ -66,6 +91,7 @@ impl Stored for ProposalRow {
             kind: proposal.kind.as_str().to_owned(),
             summary: proposal.summary.clone(),
             plan: PlanRecord::from(&proposal.plan),
+            estimate: proposal.estimate.as_ref().map(EstimateRecord::from),
             proposed_at: proposal.proposed_at.nanos(),
             state: match &given.state {
                 ProposalState::Proposed => StateRecord::Proposed,
@@ -86,6 +112,7 @@ impl Stored for ProposalRow {
             kind: word("kind of change", self.kind, ChangeKind::parse)?,
             summary: self.summary,
             plan: self.plan.into(),
+            estimate: self.estimate.map(Estimate::from),
             proposed_at: Timestamp::from_nanos(self.proposed_at),
         };
         let state = match self.state {

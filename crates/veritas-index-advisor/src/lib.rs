@@ -1,0 +1,1 @@
+//! Index advice: candidates, true sizes, and a search that keeps to its budget.

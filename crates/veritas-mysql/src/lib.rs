@@ -1,0 +1,1 @@
+//! `MariaDB` and `MySQL`: statement digests, indexes, and what is wrong with them.

@@ -1,0 +1,1 @@
+//! Statements written another way: rules over syntax trees.
