@@ -1,0 +1,1 @@
+//! Creates and drops indexes on the live server, with a way back.

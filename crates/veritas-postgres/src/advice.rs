@@ -1,0 +1,1 @@
+//! From readings and plans to findings and proposals.

@@ -1,0 +1,1 @@
+//! Indexes that plans would profit from.

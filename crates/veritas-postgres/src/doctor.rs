@@ -1,0 +1,1 @@
+//! Faults of a server, each with its fix.

@@ -1,0 +1,1 @@
+//! What the catalogues say of tables, columns and indexes.

@@ -1,0 +1,1 @@
+//! What plans and readings show to be slow, and why.

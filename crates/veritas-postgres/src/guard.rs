@@ -1,0 +1,1 @@
+//! Which statements may be explained, and how that is done safely.

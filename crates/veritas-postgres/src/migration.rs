@@ -1,0 +1,1 @@
+//! A change as plain SQL and as a migration of common frameworks.

@@ -1,0 +1,1 @@
+//! Plans as `EXPLAIN (FORMAT JSON)` prints them, typed.

@@ -1,0 +1,1 @@
+//! Databases of our own, for proofs.

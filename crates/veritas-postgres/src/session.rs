@@ -1,0 +1,1 @@
+//! One connection: blocking calls, each under a deadline.

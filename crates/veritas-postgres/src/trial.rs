@@ -1,0 +1,1 @@
+//! Executions with and without a change, in pairs.

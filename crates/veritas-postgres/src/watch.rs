@@ -1,0 +1,1 @@
+//! Takes readings at an interval, and publishes them.
