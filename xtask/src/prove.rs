@@ -57,6 +57,10 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     if name == "oracle" && arguments.is_empty() {
         setup::oracle()?;
     }
+    if ["tpch", "index_sizes"].contains(&name) {
+        setup::run()?;
+        setup::tpch()?;
+    }
     let example = format!("prove_{name}");
     let mut command = cargo(["run", "--release", "--package", &proof.package, "--example", &example, "--"]);
     steps::run(command.args(arguments))

@@ -15,6 +15,8 @@ use crate::{steps::run as command, workspace};
 const TOOLS: &str = "tools/requirements.txt";
 /// What the proof against libCacheSim needs, pinned; installed when that proof is run.
 const ORACLE: &str = "tools/requirements-oracle.txt";
+/// What the proofs over TPC-H need, pinned; installed when one of them is run.
+const TPCH: &str = "tools/requirements-tpch.txt";
 /// The peers of the benchmarks, pinned; installed when a benchmark wants them.
 const PEERS: &str = "crates/veritas-bench/python/requirements.txt";
 
@@ -42,6 +44,11 @@ pub(crate) fn peers() -> anyhow::Result<()> {
 /// Installs libCacheSim, for the proof against it.
 pub(crate) fn oracle() -> anyhow::Result<()> {
     python(ORACLE)
+}
+
+/// Installs the generator of TPC-H, for the proofs over it.
+pub(crate) fn tpch() -> anyhow::Result<()> {
+    python(TPCH)
 }
 
 /// Returns the Debian packages that are needed and not there.
@@ -113,6 +120,7 @@ fn stamp_of(list: &str) -> String {
     let name = match list {
         TOOLS => "tools",
         ORACLE => "oracle",
+        TPCH => "tpch",
         _ => "peers",
     };
     format!("installed-{name}.txt")
@@ -124,10 +132,12 @@ mod tests {
 
     #[test]
     fn each_list_has_a_stamp_of_its_own() {
-        let stamps = [TOOLS, ORACLE, PEERS].map(stamp_of);
-        assert_eq!(stamps, ["installed-tools.txt", "installed-oracle.txt", "installed-peers.txt"]);
+        let stamps = [TOOLS, ORACLE, TPCH, PEERS].map(stamp_of);
+        let expected =
+            ["installed-tools.txt", "installed-oracle.txt", "installed-tpch.txt", "installed-peers.txt"];
+        assert_eq!(stamps, expected);
         let there = |list: &&str| workspace::root().join(list).is_file();
-        assert!([TOOLS, ORACLE, PEERS].iter().all(there));
+        assert!([TOOLS, ORACLE, TPCH, PEERS].iter().all(there));
     }
 
     #[test]
