@@ -4,7 +4,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use veritas_model::{Monotonic, WorkTotals};
 
-use crate::verification::{self, Halves};
+use crate::{
+    VerificationOptions,
+    verification::{self, Halves},
+};
 
 /// The recent readings of the work in one scope, a bounded number of them.
 #[derive(Debug)]
@@ -21,6 +24,20 @@ pub(crate) struct Baseline {
     pub(crate) halves: Option<Halves>,
     /// The middle of the window.
     pub(crate) middle: Monotonic,
+}
+
+impl Baseline {
+    /// Returns whether what comes after can be compared with it: most of the time is spent
+    /// in statements that ran often enough.
+    pub(crate) fn is_comparable(&self, options: &VerificationOptions) -> bool {
+        let spent = |work: &mut dyn Iterator<Item = &WorkTotals>| -> f64 {
+            work.map(|totals| totals.seconds.sum).sum()
+        };
+        let is_known = |totals: &&WorkTotals| verification::is_known(totals, options);
+        let known = spent(&mut self.before.iter().filter(is_known));
+        self.before.iter().any(|totals| is_known(&totals))
+            && known >= VerificationOptions::COVERAGE * spent(&mut self.before.iter())
+    }
 }
 
 impl Ring {
@@ -129,6 +146,27 @@ mod tests {
         ring.push(at(0), totals(100));
         let baseline = ring.baseline(at(80), &totals(110), 30);
         assert_eq!(baseline.before[0].seconds.count, 110);
+    }
+
+    #[test]
+    fn a_baseline_can_be_compared_when_most_of_the_time_is_spent_in_what_ran_often() {
+        let options = VerificationOptions::default();
+        let baseline = |work: Vec<WorkTotals>| Baseline { before: work, halves: None, middle: at(0) };
+        let statement = |calls: u32, seconds: f64| {
+            // Each call takes the same time.
+            let squares = seconds * seconds / f64::from(calls);
+            let seconds = Moments { count: u64::from(calls), sum: seconds, sum_of_squares: squares };
+            WorkTotals { steps: Moments::default(), seconds, ..totals(1).remove(0) }
+        };
+        let check = |work: &[(u32, f64)], expected: bool| {
+            let work = work.iter().map(|&(calls, seconds)| statement(calls, seconds)).collect();
+            assert_eq!(baseline(work).is_comparable(&options), expected);
+        };
+        check(&[], false);
+        check(&[(29, 1.0)], false);
+        check(&[(30, 1.0)], true);
+        check(&[(30, 1.0), (3, 0.9)], true);
+        check(&[(30, 1.0), (3, 1.1)], false);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
 
 use veritas_model::{
     Actuator, ActuatorError, Change, ChangeId, ChangeKind, ChangeState, Clock, Finding, Health, KindGroup,
-    Mode, Plan, Proposal, ProposalId, ProposalRecord, ProposalState, Proven,
+    Mode, Monotonic, Plan, Proposal, ProposalId, ProposalRecord, ProposalState, Proven,
 };
 use veritas_store::{ControlPlane, StoreError};
 
@@ -59,6 +59,8 @@ type Permitted = BTreeMap<ChangeId, Proven>;
 #[derive(Default)]
 struct Working {
     rings: BTreeMap<ProposalId, Ring>,
+    /// Since when permitted changes wait for a load that they can be compared by.
+    waiting: BTreeMap<ChangeId, Monotonic>,
     /// Baselines of changes that are applied and not yet journaled as such.
     applied: BTreeMap<ChangeId, Baseline>,
     watches: BTreeMap<ChangeId, Watch>,
@@ -148,7 +150,8 @@ impl Optimizer {
 
     /// Permits a proven proposal. The change is journaled before this returns and is
     /// applied by the next step; it waits while another change in its scope is watched,
-    /// since the load could not tell the two apart.
+    /// since the load could not tell the two apart, and until its load ran often enough to
+    /// be compared, six times the watch window at most.
     ///
     /// # Errors
     ///

@@ -304,10 +304,15 @@ fn is_enough(calls: &Moments, options: &VerificationOptions) -> bool {
     calls.count >= options.min_calls && calls.count as f64 >= options.min_calls as f64 * spread
 }
 
+/// Returns whether the cost of a call of this statement is known well enough to be judged.
+pub(crate) fn is_known(totals: &WorkTotals, options: &VerificationOptions) -> bool {
+    is_enough(&totals.steps, options) || is_enough(&totals.seconds, options)
+}
+
 /// Returns whether four times as many calls are known as a judgement asks for.
 pub(crate) fn is_well_known(totals: &WorkTotals, options: &VerificationOptions) -> bool {
     let strict = VerificationOptions { min_calls: options.min_calls.saturating_mul(4), ..*options };
-    is_enough(&totals.steps, &strict) || is_enough(&totals.seconds, &strict)
+    is_known(totals, &strict)
 }
 
 /// By how much a load became dearer.

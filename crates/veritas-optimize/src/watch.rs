@@ -70,9 +70,9 @@ pub(crate) enum Verdict {
 }
 
 impl Watch {
-    /// How many times as long as its window a fresh change is watched when the load
-    /// does not run often enough.
-    const PATIENCE: u32 = 6;
+    /// How many times as long as its window a fresh change is watched, and a permitted one
+    /// waits, when the load does not run often enough.
+    pub(crate) const PATIENCE: u32 = 6;
     /// Readings that are held to tell the drift; beyond, every second one goes.
     const READINGS: usize = 32;
 

@@ -177,6 +177,25 @@ impl Scene {
         }
     }
 
+    /// Seconds go by, with a call each.
+    fn rare(&self, seconds: u32) {
+        for _ in 0..seconds {
+            self.clock.advance(Duration::from_secs(1));
+            self.bench.run(1, 100.0);
+            self.optimizer.step().unwrap();
+            self.optimizer.prove().unwrap();
+        }
+    }
+
+    /// A proven proposal whose load was hardly seen.
+    fn hardly_seen() -> (Self, Change) {
+        let scene = Self::new(Mode::Approve);
+        scene.optimizer.observe(Vec::new(), vec![scene.proposal.clone()]).unwrap();
+        scene.rare(2);
+        let change = scene.optimizer.approve(&scene.proposal.id, "alice").unwrap();
+        (scene, change)
+    }
+
     fn state(&self) -> ProposalState {
         self.control.proposal(&self.proposal.id).unwrap().unwrap().state
     }
@@ -269,6 +288,53 @@ fn an_approved_change_is_journaled_applied_watched_and_kept() {
     let states: Vec<_> =
         scene.control.change_events(&change.id).unwrap().into_iter().map(|event| event.state).collect();
     assert_eq!(states, [ChangeState::Applying, ChangeState::Verifying, ChangeState::Kept]);
+}
+
+#[test]
+fn an_approved_change_waits_until_its_load_was_seen_often_enough_to_be_compared() {
+    let (scene, change) = Scene::hardly_seen();
+    scene.rare(26);
+    let waiting = scene.change(&change);
+    assert_eq!((waiting.state, scene.bench.applies.load(Ordering::Relaxed)), (ChangeState::Applying, 0));
+    assert_eq!(
+        waiting.reason,
+        "approved by alice; waits until its load was seen often enough to be compared, 120 s at most"
+    );
+    scene.rare(3);
+    let applied = scene.change(&change);
+    assert_eq!(applied.state, ChangeState::Verifying);
+    assert_eq!(applied.reason, "applied; the live load is watched");
+    scene.steps(30, 100.0);
+    let kept = scene.change(&change);
+    assert_eq!((kept.state, kept.live.unwrap().outcome), (ChangeState::Kept, Outcome::NoDifference));
+    // Of the wait it is told once.
+    let events = scene.control.change_events(&change.id).unwrap();
+    assert_eq!(events.iter().filter(|event| event.reason.contains("waits")).count(), 1);
+}
+
+#[test]
+fn the_wait_for_a_load_is_bounded() {
+    let (scene, change) = Scene::hardly_seen();
+    // Six watch windows of 20 s.
+    for _ in 0..120 {
+        assert_eq!(scene.bench.applies.load(Ordering::Relaxed), 0);
+        scene.clock.advance(Duration::from_secs(1));
+        scene.optimizer.step().unwrap();
+    }
+    scene.clock.advance(Duration::from_secs(1));
+    scene.optimizer.step().unwrap();
+    let applied = scene.change(&change);
+    assert_eq!(applied.state, ChangeState::Verifying);
+    assert_eq!(applied.reason, "applied, though its load ran too rarely to be compared; it is watched");
+}
+
+#[test]
+fn the_permission_of_a_change_that_waits_for_its_load_can_be_withdrawn() {
+    let (scene, change) = Scene::hardly_seen();
+    scene.rare(1);
+    scene.optimizer.set_mode(ChangeKind::IndexCreate, Mode::ReportOnly);
+    scene.rare(1);
+    assert_eq!(scene.change(&change).state, ChangeState::Failed);
 }
 
 #[test]
