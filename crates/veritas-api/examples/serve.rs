@@ -44,6 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         health: Arc::new(Health::default()),
         cache_advisor: Arc::new(CacheAdvisor::new(caches.clone(), clock.clone(), advice)),
         cache_server: Arc::default(),
+        database_servers: Arc::default(),
         caches,
         database: Arc::new(Recorder::new(RecorderOptions::default(), clock.clone())),
         monitor,

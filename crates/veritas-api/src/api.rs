@@ -33,6 +33,8 @@ pub struct Sources {
     pub cache_server: Arc<LatestReadings>,
     /// The statements that were run.
     pub database: Arc<Recorder>,
+    /// The database servers that are looked at.
+    pub database_servers: Arc<veritas_database::server::LatestReadings>,
     /// The last reading of system and process.
     pub monitor: Arc<Monitor>,
     /// The readings before it.

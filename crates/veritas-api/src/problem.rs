@@ -67,6 +67,8 @@ codes! {
     ChangeUnknown = NOT_FOUND, "change_unknown", "There is no such change";
     /// No such cache.
     CacheUnknown = NOT_FOUND, "cache_unknown", "There is no such cache";
+    /// No such statement.
+    QueryUnknown = NOT_FOUND, "query_unknown", "There is no such statement";
     /// No such page of a listing.
     CursorUnknown = NOT_FOUND, "cursor_unknown", "There is no such page";
     /// No such alert rule.

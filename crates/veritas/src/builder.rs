@@ -212,6 +212,7 @@ impl EngineBuilder {
             caches,
             cache_advisor: caching.advisor,
             cache_server: Arc::default(),
+            database_servers: Arc::default(),
             database: recorder,
             monitor: Arc::new(Monitor::new()),
             history,

@@ -1,18 +1,24 @@
 //! `/db`: statements, connections, and what optimizing them brought.
 
+pub(crate) mod indexes;
+pub(crate) mod locks;
+pub(crate) mod queries;
+pub(crate) mod query;
+pub(crate) mod servers;
+
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
-use veritas_database::StatementSnapshot;
+use veritas_database::{ConnectionReading, PoolReading, StatementSnapshot};
 use veritas_model::{KindGroup, Provenance, Ratio, Subject};
 use veritas_optimize::Improvements;
 use veritas_statistics::Histogram;
 
 use super::findings::{CallerBody, ObservationBody, proposal_ids};
 use crate::{
-    api::{Answer, Shared, blocking, of_store},
+    api::{Answer, Api, Shared, blocking, of_store},
     extract::{NoParameters, Viewer},
     openapi::Refusals,
 };
@@ -184,20 +190,20 @@ pub(crate) struct QueryDetails {
     callers: Vec<CallerBody>,
 }
 
-/// The connections of the registered pools.
+/// The connections of the registered pools, else of the servers that are looked at.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"active_connections": 5, "idle_connections": 3, "max_connections": 20,
     "connection_utilization": 25.0, "generated_at": 1_672_531_200.123, "pools": {"main": {
     "active_connections": 5, "idle_connections": 3, "max_connections": 20, "connection_utilization": 25.0}},
     "provenance": "measured"}))]
 pub(crate) struct DatabaseConnections {
-    /// Connections in use; `null` while no pool is registered.
+    /// Connections in use; `null` while neither pool nor server is known.
     #[schema(required)]
     active_connections: Option<u64>,
-    /// Connections open and unused; `null` while no pool is registered.
+    /// Connections open and unused; `null` while neither pool nor server is known.
     #[schema(required)]
     idle_connections: Option<u64>,
-    /// Connections that may be opened; `null` while no pool is registered.
+    /// Connections that may be opened; `null` while neither pool nor server is known.
     #[schema(required)]
     max_connections: Option<u64>,
     /// Percent of the allowed connections in use; `null` when none is allowed.
@@ -205,9 +211,9 @@ pub(crate) struct DatabaseConnections {
     connection_utilization: Option<f64>,
     /// When this answer was computed, in Unix seconds.
     generated_at: f64,
-    /// The same for each pool.
+    /// The same for each pool, or server.
     pools: BTreeMap<String, PoolBody>,
-    /// `measured`, or `unavailable` while no pool is registered.
+    /// `measured`, or `unavailable` while neither pool nor server is known.
     #[schema(value_type = super::ProvenanceWord)]
     provenance: &'static str,
 }
@@ -361,21 +367,19 @@ fn seconds_of_nanos(nanos: u64) -> f64 {
 
 /// Get database connection statistics
 ///
-/// What the pools of the application say of themselves.
+/// What the pools of the application say of themselves; without one, what the
+/// database servers that are looked at say.
 #[utoipa::path(get, path = "/db/connections", operation_id = "get_db_connections", tag = "Database",
     responses((status = 200, description = "The connections", body = DatabaseConnections), Refusals))]
 pub(crate) async fn connections(State(api): Shared, _: Viewer, _: NoParameters) -> Json<DatabaseConnections> {
-    let reading = api.sources.database.connections();
+    let reading = api.sources.database.connections().or_else(|| of_servers(&api));
     let total = reading.as_ref().map(|reading| reading.total);
     let provenance = if reading.is_some() { Provenance::Measured } else { Provenance::Unavailable };
     Json(DatabaseConnections {
         active_connections: total.map(|pool| pool.active),
         idle_connections: total.map(|pool| pool.idle),
         max_connections: total.map(|pool| pool.max),
-        connection_utilization: reading
-            .as_ref()
-            .and_then(veritas_database::ConnectionReading::utilization)
-            .map(Ratio::percent),
+        connection_utilization: reading.as_ref().and_then(ConnectionReading::utilization).map(Ratio::percent),
         generated_at: api.now_seconds(),
         pools: reading
             .into_iter()
@@ -392,6 +396,24 @@ pub(crate) async fn connections(State(api): Shared, _: Viewer, _: NoParameters) 
             .collect(),
         provenance: provenance.as_str(),
     })
+}
+
+/// Returns what the servers say of their connections, each as a pool; `None` without one that says.
+fn of_servers(api: &Api) -> Option<ConnectionReading> {
+    let mut reading = ConnectionReading::default();
+    for server in api.sources.database_servers.all() {
+        let Ok(connections) = &server.reading.connections else { continue };
+        let pool = PoolReading {
+            active: connections.active,
+            idle: connections.total.saturating_sub(connections.active),
+            max: connections.max,
+        };
+        reading.total.active += pool.active;
+        reading.total.idle += pool.idle;
+        reading.total.max += pool.max;
+        reading.pools.push((server.reading.name.clone(), pool));
+    }
+    (!reading.pools.is_empty()).then_some(reading)
 }
 
 #[cfg(test)]

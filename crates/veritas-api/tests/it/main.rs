@@ -6,6 +6,7 @@ mod bodies;
 mod caches;
 mod client;
 mod contract;
+mod databases;
 mod embedding;
 mod ledger;
 mod limits;

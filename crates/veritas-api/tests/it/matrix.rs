@@ -47,6 +47,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 path: with_required(path, operation)
                     .replace("{profile_name}", PROFILE)
                     .replace("{name}", "some_rule")
+                    .replace("{fingerprint}", "0123456789abcdef")
                     .replace("/findings/{id}", "/findings/f-0123456789abcdef")
                     .replace("/proposals/{id}", "/proposals/p-0123456789abcdef")
                     .replace("/changes/{id}", "/changes/c-0123456789abcdef"),

@@ -41,6 +41,11 @@ const OPERATIONS: &str = "
     GET /api/v1/performance/db/optimization
     GET /api/v1/performance/db/stats
     GET /api/v1/performance/db/connections
+    GET /api/v1/performance/db/queries
+    GET /api/v1/performance/db/queries/{fingerprint}
+    GET /api/v1/performance/db/indexes
+    GET /api/v1/performance/db/locks
+    GET /api/v1/performance/db/servers
     GET /api/v1/performance/profiling/profiles
     GET /api/v1/performance/profiling/profile/{profile_name}
     DELETE /api/v1/performance/profiling/profiles

@@ -73,6 +73,7 @@ impl World {
         let sources = Arc::new(Sources {
             cache_advisor: Arc::new(CacheAdvisor::new(caches.clone(), shared.clone(), advice)),
             cache_server: Arc::default(),
+            database_servers: Arc::default(),
             caches,
             database: Arc::new(Recorder::new(RecorderOptions::default(), shared.clone())),
             monitor: Arc::new(Monitor::new()),
