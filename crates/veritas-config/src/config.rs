@@ -36,6 +36,8 @@ pub struct Config {
     pub sqlite: Vec<SqliteTarget>,
     /// A Redis server to look at.
     pub redis: Option<RedisTarget>,
+    /// A `PostgreSQL` database to look at and to advise on.
+    pub postgres: Option<PostgresTarget>,
     /// Alert rules beyond the default ones, or instead of them where the name is the same.
     pub alert_rules: Vec<AlertRule>,
 }
@@ -188,6 +190,41 @@ pub struct RedisTarget {
     pub url: String,
     /// The file that holds the password.
     pub password_file: Option<PathBuf>,
+}
+
+/// A `PostgreSQL` database to look at and to advise on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresTarget {
+    /// Where it is, without a password.
+    pub url: String,
+    /// The file that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// Where proposals are proven.
+    pub scratch: ScratchPlace,
+    /// The most that proposed indexes may take together; `None`: a fifth of the database.
+    pub index_budget: Option<Bytes>,
+}
+
+/// Where copies of tables may be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScratchPlace {
+    /// Nowhere.
+    Off,
+    /// In a database of its own on the server that is looked at.
+    SameServer,
+    /// In a database of its own on another server, at this address.
+    Url(String),
+}
+
+impl ScratchPlace {
+    /// Returns the text of the configuration.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Off => "off",
+            Self::SameServer => "same_server",
+            Self::Url(url) => url,
+        }
+    }
 }
 
 /// A `SQLite` database to advise on.

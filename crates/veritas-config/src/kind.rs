@@ -42,7 +42,17 @@ pub enum Kind {
     /// Any text that is not empty.
     Text,
     /// An address with a scheme, and without a password: settings hold no secrets.
-    Url,
+    Url {
+        /// The setting that names the file with the password.
+        password_file: &'static str,
+    },
+    /// One of these words, or an address as [`Self::Url`].
+    WordOrUrl {
+        /// The words.
+        words: &'static [&'static str],
+        /// The setting that names the file with the password.
+        password_file: &'static str,
+    },
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -79,7 +89,12 @@ impl Kind {
                 "tables with name and path, such as [{ name = \"app\", path = \"app.db\" }]".to_owned()
             }
             Self::Text => "a text".to_owned(),
-            Self::Url => "an address such as \"redis://user@127.0.0.1:6379\", without a password".to_owned(),
+            Self::Url { .. } => {
+                "an address such as \"redis://user@127.0.0.1:6379\", without a password".to_owned()
+            }
+            Self::WordOrUrl { words, .. } => {
+                format!("one of {}, or an address with a scheme, without a password", quoted(words))
+            }
             Self::Word(words) => format!("one of {}", quoted(words)),
         }
     }
@@ -111,7 +126,13 @@ impl Kind {
                 Ok(Value::Path(folder.join(text.as_ref())))
             }
             (
-                Self::Address | Self::Path | Self::Seconds { .. } | Self::Text | Self::Url | Self::Word(_),
+                Self::Address
+                | Self::Path
+                | Self::Seconds { .. }
+                | Self::Text
+                | Self::Url { .. }
+                | Self::WordOrUrl { .. }
+                | Self::Word(_),
                 DeValue::String(text),
             ) => self.read_text(text),
             _ => Err(mistyped()),
@@ -128,7 +149,7 @@ impl Kind {
             Self::AlertRules => Err(refused()),
             Self::Flag => text.parse().map(Value::Flag).map_err(|_| refused()),
             Self::Integer { .. } => self.integer(Some(text.parse().map_err(|_| refused())?)),
-            Self::Path | Self::Text | Self::Url if text.is_empty() => {
+            Self::Path | Self::Text | Self::Url { .. } if text.is_empty() => {
                 Err(Complaint::new("is empty", self.expects()))
             }
             Self::Path => Ok(Value::Path(PathBuf::from(text))),
@@ -144,7 +165,10 @@ impl Kind {
                 named_once(targets.ok_or_else(|| Complaint::new("is not a list of targets", hint))?)
             }
             Self::Text => Ok(Value::Text(text.to_owned())),
-            Self::Url => self.url(text),
+            Self::WordOrUrl { words, .. } if words.contains(&text) => Ok(Value::Text(text.to_owned())),
+            Self::Url { password_file } | Self::WordOrUrl { password_file, .. } => {
+                self.url(text, password_file)
+            }
             Self::Word(words) => {
                 words.iter().find(|word| **word == text).map(|word| Value::Word(word)).ok_or_else(|| {
                     let hint = nearest(text, words.iter().copied()).map_or_else(
@@ -168,7 +192,8 @@ impl Kind {
             Self::Seconds { .. } => "a duration",
             Self::SqliteTargets => "a list of targets",
             Self::Text => "a text",
-            Self::Url => "an address with a scheme",
+            Self::Url { .. } => "an address with a scheme",
+            Self::WordOrUrl { .. } => "a known word or an address with a scheme",
             Self::Word(_) => "a known word",
         }
     }
@@ -190,7 +215,7 @@ impl Kind {
             .ok_or_else(|| Complaint::new("is out of range", self.expects()))
     }
 
-    fn url(self, text: &str) -> Result<Value, Complaint> {
+    fn url(self, text: &str, password_file: &str) -> Result<Value, Complaint> {
         let Some((_, rest)) =
             text.split_once("://").filter(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
         else {
@@ -200,7 +225,7 @@ impl Kind {
         if before_host.contains(':') || rest.contains("pass=") || rest.contains("password=") {
             return Err(Complaint::new(
                 "holds a password",
-                "write it to a file that only this user can read, and name that in targets.redis_password_file",
+                format!("write it to a file that only this user can read, and name that in {password_file}"),
             ));
         }
         Ok(Value::Text(text.to_owned()))

@@ -12,7 +12,10 @@ use veritas_model::{Bytes, ChangeKind, Mode};
 
 use crate::{
     Config, Kind, LoadError, Origin, Problem, SETTINGS, Setting,
-    config::{Database, History, Jwt, JwtMode, Limits, LogLevel, Optimize, RedisTarget, Sampling},
+    config::{
+        Database, History, Jwt, JwtMode, Limits, LogLevel, Optimize, PostgresTarget, RedisTarget, Sampling,
+        ScratchPlace,
+    },
     file,
     kind::Complaint,
     settings,
@@ -234,7 +237,7 @@ fn put(
         Err(Complaint { what, hint }) => {
             // What stands before the host may be a password.
             let written = match (setting.kind, written.rsplit_once('@')) {
-                (Kind::Url, Some((_, host))) => &format!("…@{host}"),
+                (Kind::Url { .. } | Kind::WordOrUrl { .. }, Some((_, host))) => &format!("…@{host}"),
                 _ => written,
             };
             let mut shown: String = written.lines().next().unwrap_or_default().chars().take(80).collect();
@@ -263,7 +266,7 @@ fn contradictions(config: &Config, resolved: &[Resolved]) -> Vec<Problem> {
 fn unknown_variable(variable: &str) -> Problem {
     let variables: Vec<String> = SETTINGS.iter().filter_map(Setting::variable).collect();
     let hint = if variable.contains("SECRET") || variable.contains("PASSWORD") {
-        "secrets are read from files: set VERITAS_JWT_SECRET_FILE or VERITAS_TARGETS_REDIS_PASSWORD_FILE"
+        "secrets are read from files: set VERITAS_JWT_SECRET_FILE, VERITAS_TARGETS_REDIS_PASSWORD_FILE or VERITAS_TARGETS_POSTGRES_PASSWORD_FILE"
             .to_owned()
     } else {
         nearest(variable, variables.iter().map(String::as_str)).map_or_else(
@@ -357,6 +360,18 @@ impl Values<'_> {
             redis: self
                 .text("targets.redis")
                 .map(|url| RedisTarget { url, password_file: self.path("targets.redis_password_file") }),
+            postgres: self.text("targets.postgres").map(|url| PostgresTarget {
+                url,
+                password_file: self.path("targets.postgres_password_file"),
+                scratch: match set(self.text("postgres.scratch")).as_str() {
+                    "off" => ScratchPlace::Off,
+                    "same_server" => ScratchPlace::SameServer,
+                    url => ScratchPlace::Url(url.to_owned()),
+                },
+                index_budget: self
+                    .integer("postgres.index_budget_mib")
+                    .map(|mib| Bytes::new(mib * 1024 * 1024)),
+            }),
             alert_rules: set(self.alert_rules("alerts.rules")),
         }
     }

@@ -199,7 +199,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "targets.redis",
-        kind: Kind::Url,
+        kind: Kind::Url { password_file: "targets.redis_password_file" },
         default: None,
         help: "A Redis server to look at: `redis://`, `rediss://`, `unix://`, `redis-sentinel://HOSTS/MASTER` or `redis-cluster://HOSTS`. Without a password: see `targets.redis_password_file`.",
     },
@@ -208,6 +208,33 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Path,
         default: None,
         help: "The file that holds the password of the Redis user.",
+    },
+    Setting {
+        key: "targets.postgres",
+        kind: Kind::Url { password_file: "targets.postgres_password_file" },
+        default: None,
+        help: "A PostgreSQL database to look at and to advise on: `postgresql://USER@HOST:PORT/DATABASE`. Without a password: see `targets.postgres_password_file`. `veritas db grants` prints what the user needs.",
+    },
+    Setting {
+        key: "targets.postgres_password_file",
+        kind: Kind::Path,
+        default: None,
+        help: "The file that holds the password of the PostgreSQL user.",
+    },
+    Setting {
+        key: "postgres.scratch",
+        kind: Kind::WordOrUrl {
+            words: &["off", "same_server"],
+            password_file: "targets.postgres_password_file",
+        },
+        default: Some("off"),
+        help: "Where proposals for PostgreSQL are proven: `off` (they stay estimates), `same_server` (a database `veritas_scratch_…` beside the one that is looked at, dropped after the proof), or the address of another server.",
+    },
+    Setting {
+        key: "postgres.index_budget_mib",
+        kind: Kind::Integer { least: 1, most: 1_048_576 },
+        default: None,
+        help: "The most that proposed indexes may take on disk together, in MiB. Without it: a fifth of the database.",
     },
     Setting {
         key: "targets.sqlite",

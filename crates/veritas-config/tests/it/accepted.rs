@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use veritas_config::{JwtMode, Loader, LogLevel, Origin};
+use veritas_config::{JwtMode, Loader, LogLevel, Origin, ScratchPlace};
 use veritas_model::{ChangeKind, Comparison, Mode, Severity};
 
 fn variable(name: &str, value: &str) -> (String, String) {
@@ -66,6 +66,21 @@ fn relative_paths_of_a_file_start_from_its_folder() {
     let config =
         Loader::new().environment([variable("VERITAS_DATA_DIR", "data")]).load().expect("it is valid").config;
     assert_eq!(config.data_dir, Path::new("data"));
+}
+
+#[test]
+fn a_postgresql_target_says_where_its_proofs_are_made_and_what_indexes_may_take() {
+    let of = |file: &str| {
+        Loader::new().file("/etc/veritas.toml", file).load().expect("it is valid").config.postgres
+    };
+    assert_eq!(of("[postgres]\nscratch = 'same_server'\n"), None);
+    let target = of("[targets]\npostgres = 'postgresql://app@db/app'\n").expect("it is set");
+    assert_eq!((target.scratch, target.index_budget, target.password_file), (ScratchPlace::Off, None, None));
+    let file = "[targets]\npostgres = 'postgresql://app@db/app'\npostgres_password_file = 'password'\n[postgres]\nscratch = 'postgresql://app@spare/postgres'\nindex_budget_mib = 250\n";
+    let target = of(file).expect("it is set");
+    assert_eq!(target.password_file.as_deref(), Some(Path::new("/etc/password")));
+    assert_eq!(target.scratch.as_str(), "postgresql://app@spare/postgres");
+    assert_eq!(target.index_budget.map(|budget| budget.mebibytes()), Some(250.0));
 }
 
 #[test]

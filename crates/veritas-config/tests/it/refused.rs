@@ -92,12 +92,27 @@ fn a_secret_is_never_repeated() {
     check_variable(
         "VERITAS_JWT_SECRET",
         "hunter2",
-        "VERITAS_JWT_SECRET: unknown environment variable\nhint: secrets are read from files: set VERITAS_JWT_SECRET_FILE or VERITAS_TARGETS_REDIS_PASSWORD_FILE",
+        "VERITAS_JWT_SECRET: unknown environment variable\nhint: secrets are read from files: set VERITAS_JWT_SECRET_FILE, VERITAS_TARGETS_REDIS_PASSWORD_FILE or VERITAS_TARGETS_POSTGRES_PASSWORD_FILE",
     );
     check_variable(
         "VERITAS_TARGETS_REDIS",
         "redis://app:hunter2@cache:6379",
         "VERITAS_TARGETS_REDIS: targets.redis = …@cache:6379\" holds a password\nhint: write it to a file that only this user can read, and name that in targets.redis_password_file",
+    );
+    check_variable(
+        "VERITAS_TARGETS_POSTGRES",
+        "postgresql://app:hunter2@db/app",
+        "VERITAS_TARGETS_POSTGRES: targets.postgres = …@db/app\" holds a password\nhint: write it to a file that only this user can read, and name that in targets.postgres_password_file",
+    );
+    check_variable(
+        "VERITAS_POSTGRES_SCRATCH",
+        "postgresql://app:hunter2@db/app",
+        "VERITAS_POSTGRES_SCRATCH: postgres.scratch = …@db/app\" holds a password\nhint: write it to a file that only this user can read, and name that in targets.postgres_password_file",
+    );
+    check_variable(
+        "VERITAS_POSTGRES_SCRATCH",
+        "same",
+        "VERITAS_POSTGRES_SCRATCH: postgres.scratch = \"same\" is not a known word or an address with a scheme\nhint: it takes one of \"off\", \"same_server\", or an address with a scheme, without a password",
     );
     check_variable(
         "VERITAS_TARGETS_REDIS",
