@@ -1,1 +1,6 @@
-//! Creates and drops indexes on the live server, with a way back.
+//! The actuator: proves an index on a copy, creates or drops it beside the running load, and takes that back.
+
+mod definition;
+mod expression;
+
+pub use definition::{IndexDefinition, PREFIX};
