@@ -13,6 +13,7 @@ pub mod migration;
 pub mod plan;
 pub mod scratch;
 pub mod session;
+pub mod target;
 pub mod trial;
 pub mod view;
 pub mod watch;
