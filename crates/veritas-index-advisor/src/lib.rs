@@ -1,6 +1,7 @@
 //! Index advice: candidates, true sizes, and a search that keeps to its budget.
 
 pub mod advice;
+mod distinct;
 pub mod index;
 pub mod size;
 pub mod table;

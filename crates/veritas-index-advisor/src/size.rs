@@ -1,6 +1,26 @@
 //! How many bytes an index takes on disk.
+//!
+//! `PostgreSQL` since version 13 stores equal keys of most types once, with a
+//! list of rows; what takes sizes from hypothetical indexes does not know that,
+//! and is up to four times too high. Here the build of a B-tree is followed step
+//! by step: tuples with their alignment, posting lists, pages filled to the fill
+//! factor, inner levels.
+
+mod groups;
+mod pages;
+mod tuples;
 
 use veritas_model::Bytes;
+
+use self::{
+    groups::End,
+    pages::{Items, PAGE},
+    tuples::Lean,
+};
+use crate::{
+    index::{IndexSpec, Method},
+    table::{ColumnFacts, TableFacts},
+};
 
 /// The size of an index that may not exist yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,4 +31,127 @@ pub struct SizeEstimate {
     pub mean: Bytes,
     /// It is hardly larger: what budgets are kept with.
     pub high: Bytes,
+}
+
+/// What is not modelled: rows that died but are not vacuumed, and the error of
+/// the number of rows.
+const MARGIN: f64 = 0.015;
+
+/// Rows that one page of a BRIN summary stands for, in pages of the table
+/// (`pages_per_range`).
+const BRIN_RANGE: f64 = 128.0;
+
+/// Returns the size of `spec` freshly built on the whole table; `None` when a
+/// column is not known, a key is an expression, or the method is not one that we
+/// have a model for (B-tree, hash, BRIN).
+///
+/// Takes some ten microseconds; nothing is asked of a database.
+pub fn bytes(spec: &IndexSpec, facts: &TableFacts) -> Option<SizeEstimate> {
+    bytes_of_share(spec, facts, 1.0)
+}
+
+/// Returns the size of `spec` when it indexes only `share` of the rows (0 to 1):
+/// a partial index. `None` as in [`bytes`].
+pub fn bytes_of_share(spec: &IndexSpec, facts: &TableFacts, share: f64) -> Option<SizeEstimate> {
+    let rows = (facts.rows * share.clamp(0.0, 1.0)).max(0.0);
+    match spec.method {
+        Method::BTree => btree(spec, facts, rows),
+        Method::Hash => hash(spec, facts, rows),
+        Method::Brin => brin(spec, facts),
+        _ => None,
+    }
+}
+
+fn columns<'a>(spec: &IndexSpec, facts: &'a TableFacts) -> Option<Vec<&'a ColumnFacts>> {
+    if spec.keys.iter().any(|key| key.name().is_none()) {
+        return None;
+    }
+    spec.columns().map(|name| facts.column(name)).collect()
+}
+
+fn btree(spec: &IndexSpec, facts: &TableFacts, rows: f64) -> Option<SizeEstimate> {
+    let columns = columns(spec, facts)?;
+    let mean = btree_pages(spec, facts, &columns, rows, End::Mean, Lean::Mean);
+    let low = btree_pages(spec, facts, &columns, rows, End::Low, Lean::Low);
+    let high = btree_pages(spec, facts, &columns, rows, End::High, Lean::High);
+    Some(estimate(low * (1.0 - MARGIN), mean, high * (1.0 + MARGIN) + 1.0))
+}
+
+fn btree_pages(
+    spec: &IndexSpec,
+    facts: &TableFacts,
+    columns: &[&ColumnFacts],
+    rows: f64,
+    end: End,
+    lean: Lean,
+) -> f64 {
+    if rows < 1.0 {
+        return 1.0;
+    }
+    let keys = &columns[..spec.keys.len()];
+    let sizes = tuples::sizes(columns, lean);
+    // What nbtsort.c asks: every operator class says that equal is identical
+    // (btequalimage), no included columns, no unique index.
+    let shares_lists = spec.deduplicate
+        && !spec.unique
+        && spec.include.is_empty()
+        && keys.iter().all(|column| column.deduplicates);
+    let (items, leaves) = if shares_lists {
+        groups::of(facts, keys, rows, end)
+            .into_iter()
+            .map(|group| Items::deduplicated(&sizes, group))
+            .fold((0.0, 0.0), |(items, leaves), kind| {
+                (items + kind.count(), leaves + kind.pages(spec.fillfactor))
+            })
+    } else {
+        let kind = Items::single(&sizes, rows);
+        (kind.count(), kind.pages(spec.fillfactor))
+    };
+    let leaves = leaves.max(1.0).ceil();
+    let inner = pages::inner_pages(leaves, pivot_bytes(facts, keys, rows, items, lean));
+    // One page of the index says where the root is.
+    1.0 + leaves + inner
+}
+
+/// Returns the mean bytes of the keys between leaf pages: only as many columns as
+/// tell two neighbours apart, and a row's address when all are equal
+/// (`_bt_truncate`). Included columns are never in there.
+fn pivot_bytes(facts: &TableFacts, keys: &[&ColumnFacts], rows: f64, items: f64, lean: Lean) -> f64 {
+    let mut bytes = 0.0;
+    let mut told_apart = 0.0_f64;
+    for until in 1..=keys.len() {
+        let prefix = &keys[..until];
+        let share = (groups::keys(facts, prefix, rows) / items.max(1.0)).clamp(told_apart, 1.0);
+        bytes += (share - told_apart) * tuples::mean(&tuples::sizes(prefix, lean));
+        told_apart = share;
+    }
+    bytes + (1.0 - told_apart) * (tuples::mean(&tuples::sizes(keys, lean)) + 8.0)
+}
+
+/// A hash index: an entry of 8 bytes of header, 4 of hash, aligned, and a
+/// pointer; buckets are a power of two or quarter steps of it, filled to 75 %.
+fn hash(spec: &IndexSpec, facts: &TableFacts, rows: f64) -> Option<SizeEstimate> {
+    columns(spec, facts)?;
+    let pages = rows * 20.0 / (f64::from(PAGE) - 40.0);
+    Some(estimate(pages, (pages / 0.75).max(4.0), (pages / 0.75 * 1.5).max(6.0)))
+}
+
+fn brin(spec: &IndexSpec, facts: &TableFacts) -> Option<SizeEstimate> {
+    let columns = columns(spec, facts)?;
+    let summary = 16.0 + columns.iter().map(|column| 2.0 * column.average_bytes + 8.0).sum::<f64>();
+    let ranges = (facts.pages / BRIN_RANGE).ceil().max(1.0);
+    // The metapage, the map of ranges (one page for 1360 of them), the summaries.
+    let pages = 1.0 + (ranges / 1_360.0).ceil() + (ranges * summary / 8_000.0).ceil();
+    Some(estimate(pages, pages, pages * 1.5 + 1.0))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of pages is finite and not negative; the cast saturates"
+)]
+fn estimate(low: f64, mean: f64, high: f64) -> SizeEstimate {
+    let bytes = |pages: f64| Bytes::new(pages.max(1.0).round() as u64 * u64::from(PAGE));
+    let mean = bytes(mean);
+    SizeEstimate { low: bytes(low.floor()).min(mean), mean, high: bytes(high.ceil()).max(mean) }
 }

@@ -71,6 +71,13 @@ pub enum DistinctSource {
         /// How many rows the sample had: 300 times the statistics target.
         rows: f64,
     },
+    /// Estimated, with bounds of the truth.
+    Bounded {
+        /// There are hardly fewer.
+        low: f64,
+        /// There are hardly more.
+        high: f64,
+    },
 }
 
 /// What is known of one column.
