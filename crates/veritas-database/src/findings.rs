@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use veritas_model::{Cause, Finding, FindingKind, Impact, Observation, Subject, Timestamp, Unit};
 
-use crate::{StatementKind, StatementStatistics, recorder::Entry};
+use crate::{
+    CallerCount, RequestRepetitions, RequestStatistics, StatementKind, StatementStatistics, recorder::Entry,
+    requests::CHATTY_STATEMENTS,
+};
 
 /// Requests that must repeat a statement before it is called an N+1.
 const REPEATING_REQUESTS: u64 = 3;
@@ -14,9 +17,11 @@ const UNBOUNDED_ROWS: f64 = 1000.0;
 const UNBOUNDED_CALLS: u64 = 5;
 /// Callers named in a finding.
 const CALLERS: usize = 5;
+/// Mean seconds of a statement from which not the number of statements is what takes the time.
+const ROUND_TRIP: f64 = 0.010;
 
 /// Finds what is slow in these statements, the most expensive first.
-pub(crate) fn find(entries: &[Arc<Entry>], now: Timestamp) -> Vec<Finding> {
+pub(crate) fn find(entries: &[Arc<Entry>], requests: &[RequestStatistics], now: Timestamp) -> Vec<Finding> {
     let statements: Vec<_> = entries.iter().map(|entry| (entry, entry.statistics())).collect();
     let total_seconds: f64 = statements.iter().map(|(_, statistics)| statistics.total_seconds).sum();
     let mut found: Vec<(f64, Finding)> = Vec::new();
@@ -26,12 +31,16 @@ pub(crate) fn find(entries: &[Arc<Entry>], now: Timestamp) -> Vec<Finding> {
         }
         let examined = Examined { entry, statistics, total_seconds, now };
         let caused: Vec<_> =
-            [examined.n_plus_one(), examined.unbounded_result()].into_iter().flatten().collect();
+            [examined.n_plus_one(), examined.row_by_row(), examined.redundant(), examined.unbounded_result()]
+                .into_iter()
+                .flatten()
+                .collect();
         if caused.is_empty() {
             found.extend(examined.slow_statement());
         }
         found.extend(caused);
     }
+    found.extend(requests.iter().filter_map(|request| chatty_request(request, total_seconds, now)));
     found.sort_by(|left, right| right.0.total_cmp(&left.0).then_with(|| left.1.id.cmp(&right.1.id)));
     // The same statement under several labels is one subject: the most expensive stays.
     let mut seen = std::collections::HashSet::new();
@@ -48,30 +57,54 @@ struct Examined<'a> {
 
 impl Examined<'_> {
     fn n_plus_one(&self) -> Option<(f64, Finding)> {
-        if self.statistics.kind != StatementKind::Select || !self.entry.shape().is_single_key_lookup {
+        let shape = self.entry.shape();
+        if self.statistics.kind != StatementKind::Select || !shape.is_single_key_lookup || shape.is_page {
             return None;
         }
-        let worst = self
-            .statistics
-            .repetitions
-            .iter()
-            .filter(|repetitions| repetitions.repeating >= REPEATING_REQUESTS)
-            .max_by(|left, right| left.seconds.total_cmp(&right.seconds))?;
+        self.repeated(FindingKind::NPlusOne, |worst, calls_per_request| {
+            format!(
+                "Fetch the rows of all keys at once instead of one statement per key: `WHERE key IN (…)` \
+                 (PostgreSQL: `= ANY($1)`), or join them to the statement that yields the keys; {worst} runs \
+                 this one {calls_per_request:.1} times per request",
+            )
+        })
+    }
+
+    /// A loop that writes row by row.
+    fn row_by_row(&self) -> Option<(f64, Finding)> {
+        let batch = match self.statistics.kind {
+            StatementKind::Insert => {
+                "one `INSERT` with many rows (`VALUES (…), (…)`, or `SELECT … FROM unnest($1, $2)`)"
+            }
+            StatementKind::Update => "one `UPDATE … FROM (VALUES (…), (…)) AS new (…) WHERE …`",
+            StatementKind::Delete => "one `DELETE … WHERE key IN (…)` (PostgreSQL: `= ANY($1)`)",
+            _ => return None,
+        };
+        self.repeated(FindingKind::ChattyLoop, |worst, calls_per_request| {
+            format!(
+                "Write all rows at once, with {batch}, instead of one statement per row; {worst} runs this one \
+                 {calls_per_request:.1} times per request",
+            )
+        })
+    }
+
+    /// A statement that requests repeat with other keys.
+    fn repeated(
+        &self,
+        kind: FindingKind,
+        recommend: impl FnOnce(&str, f64) -> String,
+    ) -> Option<(f64, Finding)> {
+        let repeating = || {
+            self.statistics
+                .repetitions
+                .iter()
+                .filter(|repetitions| repetitions.repeating >= REPEATING_REQUESTS)
+        };
+        let worst = repeating().max_by(|left, right| left.seconds.total_cmp(&right.seconds))?;
         let calls_per_request = worst.calls_per_request()?;
-        let seconds: f64 = self
-            .statistics
-            .repetitions
-            .iter()
-            .filter(|repetitions| repetitions.repeating >= REPEATING_REQUESTS)
-            .map(|repetitions| repetitions.seconds)
-            .sum();
+        let seconds: f64 = repeating().map(|repetitions| repetitions.seconds).sum();
         let cause = Cause::RepeatedStatement { request: worst.request.clone(), calls_per_request };
-        let recommendation = format!(
-            "Fetch the rows of all keys at once instead of one statement per key: `WHERE key IN (…)` \
-             (PostgreSQL: `= ANY($1)`), or join them to the statement that yields the keys; {} runs this one \
-             {calls_per_request:.1} times per request",
-            worst.request,
-        );
+        let recommendation = recommend(&worst.request, calls_per_request);
         let mut evidence = vec![
             self.count("requests", worst.requests),
             self.count("repeating_requests", worst.repeating),
@@ -80,7 +113,42 @@ impl Examined<'_> {
             self.observe("seconds_in_repeating_requests", seconds, Unit::Seconds),
         ];
         evidence.extend(self.figures());
-        Some(self.finding(FindingKind::NPlusOne, cause, recommendation, seconds, evidence))
+        let finding = self.finding(kind, cause, recommendation, seconds, evidence);
+        Some(with_callers(finding, repeating().flat_map(|repetitions| &repetitions.callers)))
+    }
+
+    /// A statement that requests ask again with the same values.
+    fn redundant(&self) -> Option<(f64, Finding)> {
+        if self.statistics.kind != StatementKind::Select || !self.entry.shape().is_pure {
+            return None;
+        }
+        let redundant = || {
+            self.statistics
+                .repetitions
+                .iter()
+                .filter(|repetitions| repetitions.redundant >= REPEATING_REQUESTS)
+        };
+        let worst =
+            redundant().max_by(|left, right| left.redundant_seconds.total_cmp(&right.redundant_seconds))?;
+        let sum = |of: fn(&RequestRepetitions) -> f64| redundant().map(of).sum::<f64>();
+        let seconds = sum(|repetitions| repetitions.redundant_seconds);
+        let again = mean(worst.redundant_calls, worst.redundant);
+        let cause =
+            Cause::RepeatedStatement { request: worst.request.clone(), calls_per_request: again + 1.0 };
+        let recommendation = format!(
+            "Ask once per request and hand the rows on (or keep them for the length of the request): {} asks \
+             this again {again:.1} times with the same values, and writes nothing in between",
+            worst.request,
+        );
+        let mut evidence = vec![
+            self.count("requests", worst.requests),
+            self.count("redundant_requests", worst.redundant),
+            self.observe("redundant_calls_per_request", again, Unit::Count),
+            self.observe("seconds_in_redundant_calls", seconds, Unit::Seconds),
+        ];
+        evidence.extend(self.figures());
+        let finding = self.finding(FindingKind::RedundantStatement, cause, recommendation, seconds, evidence);
+        Some(with_callers(finding, redundant().flat_map(|repetitions| &repetitions.redundant_callers)))
     }
 
     fn unbounded_result(&self) -> Option<(f64, Finding)> {
@@ -194,6 +262,68 @@ impl Examined<'_> {
     fn count(&self, name: &str, value: u64) -> Observation {
         self.observe(name, value as f64, Unit::Count)
     }
+}
+
+/// Puts the places of the repeated calls before those of all calls.
+fn with_callers<'a>(
+    (seconds, mut finding): (f64, Finding),
+    places: impl Iterator<Item = &'a CallerCount>,
+) -> (f64, Finding) {
+    let mut places: Vec<_> = places.collect();
+    places.sort_by(|left, right| right.calls.cmp(&left.calls).then_with(|| left.caller.cmp(&right.caller)));
+    let mut callers: Vec<_> = Vec::new();
+    for caller in places.into_iter().map(|place| place.caller.clone()).chain(finding.callers) {
+        if !callers.contains(&caller) {
+            callers.push(caller);
+        }
+    }
+    callers.truncate(CALLERS);
+    finding.callers = callers;
+    (seconds, finding)
+}
+
+/// Requests that send very many different statements, each of them quick: the way there and
+/// back is what takes the time.
+fn chatty_request(request: &RequestStatistics, total_seconds: f64, now: Timestamp) -> Option<(f64, Finding)> {
+    let seconds_per_statement = request.chatty_seconds / float(request.chatty_statements.max(1));
+    if request.chatty < REPEATING_REQUESTS || seconds_per_statement >= ROUND_TRIP {
+        return None;
+    }
+    let subject = Subject::Function { name: request.name.clone() };
+    let statements = mean(request.chatty_statements, request.chatty);
+    let share = if total_seconds > 0.0 { request.chatty_seconds / total_seconds } else { 0.0 };
+    let observe = |name: &str, value: f64, unit| Observation::measured(name, value, unit, now);
+    let finding = Finding {
+        id: Finding::identity(FindingKind::ChattyLoop, &subject),
+        kind: FindingKind::ChattyLoop,
+        subject,
+        cause: Cause::RepeatedStatement { request: request.name.clone(), calls_per_request: statements },
+        recommendation: format!(
+            "Ask for more at once: {} sends {statements:.0} statements per request, at least \
+             {CHATTY_STATEMENTS} of them different, {:.1} ms each. Join what is read together, send what does \
+             not depend on each other in one pipeline, and keep what seldom changes",
+            request.name,
+            seconds_per_statement * 1e3,
+        ),
+        impact: Impact::of_time_share(share),
+        evidence: vec![
+            observe("requests", float(request.requests), Unit::Count),
+            observe("chatty_requests", float(request.chatty), Unit::Count),
+            observe("statements_per_chatty_request", statements, Unit::Count),
+            observe("most_statements_per_request", float(request.most_statements), Unit::Count),
+            observe("seconds_per_statement", seconds_per_statement, Unit::Seconds),
+            observe("share_of_database_time", share, Unit::Ratio),
+        ],
+        callers: request.chatty_caller.iter().cloned().collect(),
+        found_at: now,
+        seen_at: now,
+    };
+    Some((request.chatty_seconds, finding))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of calls stay below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of rows stay below 2^53")]

@@ -48,9 +48,11 @@
 mod context;
 mod findings;
 pub mod fingerprint;
+pub mod label;
 mod parser;
 mod pool;
 mod recorder;
+mod requests;
 pub mod scope;
 pub mod server;
 mod shape;
@@ -63,6 +65,7 @@ pub mod value;
 
 pub use pool::{ConnectionReading, PoolGauge, PoolReading};
 pub use recorder::{CallSite, Execution, Recorder, RecorderOptions, StatementCall};
+pub use requests::RequestStatistics;
 pub use shape::StatementKind;
 pub use snapshot::{CallerCount, RequestRepetitions, SlowCall, StatementSnapshot, StatementStatistics};
 #[cfg(feature = "tracing")]

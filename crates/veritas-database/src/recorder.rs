@@ -33,6 +33,7 @@ use crate::{
     context::{self, RequestFrame},
     fingerprint::{NormalizedStatement, hash_key, of_text},
     pool::Pools,
+    requests::Requests,
     shape,
 };
 
@@ -112,6 +113,7 @@ pub struct Recorder {
     registered: AtomicBool,
     slow_log: Mutex<VecDeque<SlowCall>>,
     pools: Pools,
+    requests: Arc<Requests>,
     first_found: Mutex<HashMap<FindingId, Timestamp>>,
     #[cfg(feature = "tracing")]
     sight: crate::sqlx_layer::Sight,
@@ -130,6 +132,7 @@ impl Recorder {
             registered: AtomicBool::new(false),
             slow_log: Mutex::default(),
             pools: Pools::default(),
+            requests: Arc::default(),
             first_found: Mutex::default(),
             #[cfg(feature = "tracing")]
             sight: crate::sqlx_layer::Sight::default(),
@@ -156,6 +159,10 @@ impl Recorder {
     pub(crate) fn record_within(&self, execution: &Execution<'_>, mut request: Option<&mut RequestFrame>) {
         let (statement, text) = of_text(execution.sql);
         let recorded = context::with(|context| {
+            let mut execution = *execution;
+            if execution.caller.is_none() {
+                execution.caller = context.labels.last().map(|frame| frame.site);
+            }
             let label = match (execution.label, context.labels.last_mut()) {
                 (Some(label), frame) => {
                     if let Some(frame) = frame {
@@ -170,7 +177,7 @@ impl Recorder {
                 (None, None) => None,
             };
             let request = context.requests.last_mut().or(request.as_deref_mut());
-            self.record_at(execution, &statement, text, label, request);
+            self.record_at(&execution, &statement, text, label, request);
         });
         if recorded.is_none() {
             let label = execution.label.map(|label| (label, hash_key(label.as_bytes())));
@@ -200,7 +207,8 @@ impl Recorder {
             if let Some(request) = request
                 && entry.is_tracked()
             {
-                request.count(entry, execution.key(statement, text), execution.elapsed.as_secs_f64());
+                let key = execution.key(statement, text);
+                request.count(entry, key, execution, self.clock.monotonic(), &self.requests);
             }
         };
         {
@@ -280,6 +288,8 @@ impl Recorder {
             total: statements.iter().map(|statement| statement.calls).sum(),
             total_seconds: statements.iter().map(|statement| statement.total_seconds).sum(),
             dropped: self.dropped.load(Ordering::Relaxed),
+            requests: self.requests.read(),
+            dropped_requests: self.requests.dropped(),
             statements,
         }
     }
@@ -308,7 +318,7 @@ impl Recorder {
     /// Returns what is slow and why, as of `now`.
     pub fn findings(&self, now: Timestamp) -> Vec<veritas_model::Finding> {
         let entries = self.entries();
-        let mut found = crate::findings::find(&entries, now);
+        let mut found = crate::findings::find(&entries, &self.requests.read(), now);
         let mut first_found = self.first_found.lock().unwrap_or_else(PoisonError::into_inner);
         let current: std::collections::HashSet<_> = found.iter().map(|finding| finding.id.clone()).collect();
         // Findings do not go away (counters only grow), but the map stays as

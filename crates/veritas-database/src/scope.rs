@@ -40,6 +40,10 @@ use crate::context::{self, RequestFrame};
 /// Calls of one statement, with different keys, that make a request a repeating one.
 pub const REPETITIONS: usize = 5;
 
+/// Writes by one statement, in one transaction and with different values, that make a request
+/// one that writes row by row. More than of reads: a few rows are often written one by one on purpose.
+pub const WRITE_REPETITIONS: usize = 10;
+
 /// Enters a scope on this thread until the guard is dropped. For synchronous
 /// code; a future is wrapped with [`in_future`].
 pub fn enter(name: impl Into<Cow<'static, str>>) -> ScopeGuard {

@@ -1,6 +1,8 @@
 //! The shape of a statement: its kind, its tables, and what its text says about
 //! the rows that it can return. Read from the normalized text.
 
+mod purity;
+
 use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use sqlparser::{
@@ -71,6 +73,10 @@ pub(crate) struct Shape {
     /// Whether it selects by the equality of a column with one value, and by no
     /// list of values.
     pub(crate) is_single_key_lookup: bool,
+    /// Whether it reads one page of a longer list: by `OFFSET`, or on from a key.
+    pub(crate) is_page: bool,
+    /// Whether it only reads tables: asked again in the same state it answers the same.
+    pub(crate) is_pure: bool,
 }
 
 impl Shape {
@@ -83,6 +89,8 @@ impl Shape {
             has_limit: has_limit(&tokens),
             is_aggregate: is_aggregate(&tokens),
             is_single_key_lookup: is_single_key_lookup(&tokens),
+            is_page: is_page(&tokens),
+            is_pure: purity::is_pure(&tokens),
         }
     }
 }
@@ -192,14 +200,10 @@ fn is_windowed(tokens: &[&str], open: usize) -> bool {
     false
 }
 
-fn is_single_key_lookup(tokens: &[&str]) -> bool {
-    let Some(start) = with_depth(tokens)
-        .find(|(_, depth, token)| *depth == 0 && *token == "where")
-        .map(|(index, ..)| index)
-    else {
-        return false;
-    };
-    let condition: Vec<&str> = with_depth(tokens)
+/// Returns the tokens of the outermost condition; `None` without one.
+fn condition<'a>(tokens: &'a [&'a str]) -> Option<Vec<&'a str>> {
+    let (start, ..) = with_depth(tokens).find(|(_, depth, token)| *depth == 0 && *token == "where")?;
+    let condition = with_depth(tokens)
         .skip(start + 1)
         .take_while(|(_, depth, token)| {
             *depth > 0
@@ -207,6 +211,23 @@ fn is_single_key_lookup(tokens: &[&str]) -> bool {
         })
         .map(|(.., token)| token)
         .collect();
+    Some(condition)
+}
+
+fn is_page(tokens: &[&str]) -> bool {
+    let has_offset = with_depth(tokens).any(|(_, depth, token)| depth == 0 && token == "offset");
+    let continues_after_a_key = || {
+        condition(tokens).is_some_and(|condition| {
+            condition
+                .windows(2)
+                .any(|two| matches!(two[0], "<" | ">" | "<=" | ">=") && matches!(two[1], "?" | "("))
+        })
+    };
+    has_offset || has_limit(tokens) && continues_after_a_key()
+}
+
+fn is_single_key_lookup(tokens: &[&str]) -> bool {
+    let Some(condition) = condition(tokens) else { return false };
     let is_list = condition.iter().any(|token| matches!(*token, "in" | "any" | "or" | "exists" | "values"));
     let is_column = |token: &str| {
         token.starts_with(|first: char| first.is_alphabetic() || matches!(first, '_' | '"' | '`'))
@@ -351,6 +372,16 @@ mod tests {
         check_single_key("select * from users where created_at > $1", false);
         check_single_key("select * from users", false);
         check_single_key("select * from a join b on a.id = b.id where a.x > 1", false);
+    }
+
+    #[test]
+    fn a_page_is_told_from_a_look_up() {
+        assert!(shape("select * from posts where author_id = 7 order by id limit 10 offset 20").is_page);
+        assert!(shape("select * from posts where author_id = 7 and id > 90 order by id limit 10").is_page);
+        assert!(shape("select * from posts where (at, id) < (1, 2) order by at limit 10").is_page);
+        assert!(!shape("select * from posts where author_id = 7 limit 10").is_page);
+        assert!(!shape("select * from posts where id = 7 and age > 3").is_page);
+        assert!(!shape("select * from posts where id in (select id from a limit 1 offset 2)").is_page);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use veritas_model::{Caller, Fingerprint, Moments, Timestamp};
 use veritas_statistics::Histogram;
 
-use crate::{StatementKind, Value};
+use crate::{RequestStatistics, StatementKind, Value};
 
 /// Everything recorded up to one moment.
 #[derive(Debug, Clone)]
@@ -22,6 +22,10 @@ pub struct StatementSnapshot {
     /// Calls that went to the `other` bucket because the recorder knows as many
     /// statements as it may.
     pub dropped: u64,
+    /// In whose name statements ran, the most expensive first; at most 256 names.
+    pub requests: Vec<RequestStatistics>,
+    /// Requests of further names, which are not among [`Self::requests`].
+    pub dropped_requests: u64,
     /// One entry for each statement under each label; the most expensive first.
     pub statements: Vec<StatementStatistics>,
 }
@@ -133,9 +137,40 @@ pub struct RequestRepetitions {
     pub most_calls: u64,
     /// Seconds of the calls in the repeating requests.
     pub seconds: f64,
+    /// Calls in all requests.
+    pub total_calls: u64,
+    /// Requests that asked again what they had asked, with the same values and no write of
+    /// their own in between.
+    pub redundant: u64,
+    /// The calls that did.
+    pub redundant_calls: u64,
+    /// Seconds of these calls.
+    pub redundant_seconds: f64,
+    /// Where the repeated calls came from, most frequent first, at most 4.
+    pub callers: Vec<CallerCount>,
+    /// Where the redundant calls came from, most frequent first, at most 4.
+    pub redundant_callers: Vec<CallerCount>,
 }
 
 impl RequestRepetitions {
+    /// Starts with nothing counted.
+    pub(crate) fn of(request: &str) -> Self {
+        Self {
+            request: request.to_owned(),
+            requests: 0,
+            repeating: 0,
+            calls: 0,
+            most_calls: 0,
+            seconds: 0.0,
+            total_calls: 0,
+            redundant: 0,
+            redundant_calls: 0,
+            redundant_seconds: 0.0,
+            callers: Vec::new(),
+            redundant_callers: Vec::new(),
+        }
+    }
+
     /// Returns the mean number of calls in a repeating request; `None` without one.
     #[expect(clippy::cast_precision_loss, reason = "counts of calls stay below 2^53")]
     pub fn calls_per_request(&self) -> Option<f64> {

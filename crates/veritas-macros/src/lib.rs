@@ -8,6 +8,7 @@
 mod cached;
 mod options;
 mod profile;
+mod query;
 
 use proc_macro::TokenStream;
 
@@ -143,4 +144,42 @@ pub fn profile(options: TokenStream, function: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn cached(options: TokenStream, function: TokenStream) -> TokenStream {
     cached::expand(options.into(), function.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Labels a function that queries a database: what it runs counts under its name.
+///
+/// ```
+/// # use veritas_macros::query;
+/// # use veritas_database::{Recorder, RecorderOptions};
+/// # use std::sync::Arc;
+/// #[query("user_names", crate = veritas_database)]
+/// fn names(recorder: &Recorder) -> u64 {
+///     // Stands for the driver's call.
+///     recorder.statement("SELECT name FROM users").finish(3, None);
+///     3
+/// }
+///
+/// # let recorder = Recorder::new(RecorderOptions::default(), Arc::new(veritas_model::SystemClock::new()));
+/// names(&recorder);
+/// assert_eq!(recorder.snapshot().calls_by_name(), [("user_names".to_owned(), 1)]);
+/// ```
+///
+/// Everything that the function runs has the label: in the functions that it calls, and in an
+/// `async fn` on whatever threads poll it. An inner label wins over an outer one. What is
+/// spawned as a task of its own is outside. A statement whose source does not tell where it
+/// came from (sqlx, diesel, sea-orm) came from this function, file and line.
+///
+/// Nothing is recorded here: connect a source of statements (`veritas::database` names them).
+///
+/// # Options
+///
+/// - `#[query("name")]` or `name = "name"`: the label. Without it, the function's name.
+/// - `crate = path`: where to find `veritas::database`'s items, instead of there.
+///
+/// # Errors
+///
+/// A `const fn` runs no queries, nor does a function without a body. A name is not empty.
+#[proc_macro_attribute]
+pub fn query(options: TokenStream, function: TokenStream) -> TokenStream {
+    query::expand(options.into(), function.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -9,12 +9,12 @@ use std::{
     },
 };
 
-use veritas_model::{Fingerprint, Moments, WorkMetric, WorkTotals};
+use veritas_model::{Caller, Fingerprint, Moments, WorkMetric, WorkTotals};
 use veritas_statistics::Histogram;
 
 use super::{CallSite, Execution, OTHER};
 use crate::{
-    CallerCount, RequestRepetitions, StatementKind, StatementStatistics, Value,
+    CallerCount, RequestRepetitions, StatementKind, StatementStatistics, Value, context::Repetition,
     fingerprint::NormalizedStatement, shape::Shape,
 };
 
@@ -33,6 +33,8 @@ const SAMPLE_TEXT: usize = 16 * 1024;
 const SAMPLE_EVERY: u64 = 1024;
 /// Request names kept per statement.
 const REQUESTS: usize = 16;
+/// Places kept per statement and request name.
+const PLACES: usize = 4;
 
 /// One statement under one label.
 pub(crate) struct Entry {
@@ -164,20 +166,13 @@ impl Entry {
     }
 
     /// Adds one request that ran the statement.
-    pub(crate) fn add_request(&self, name: &str, calls: u64, seconds: f64, is_repeating: bool) {
+    pub(crate) fn add_request(&self, repetition: Repetition<'_>) {
         let mut requests = locked(&self.requests);
-        let known = requests.iter_mut().position(|repetitions| repetitions.request == name);
+        let known = requests.iter_mut().position(|known| known.request == repetition.request);
         let index = match known {
             Some(index) => index,
             None if requests.len() < REQUESTS => {
-                requests.push(RequestRepetitions {
-                    request: name.to_owned(),
-                    requests: 0,
-                    repeating: 0,
-                    calls: 0,
-                    most_calls: 0,
-                    seconds: 0.0,
-                });
+                requests.push(RequestRepetitions::of(repetition.request));
                 requests.len() - 1
             }
             // Names beyond the limit (request names with identifiers in them,
@@ -186,11 +181,19 @@ impl Entry {
         };
         let repetitions = &mut requests[index];
         repetitions.requests += 1;
-        repetitions.most_calls = repetitions.most_calls.max(calls);
-        if is_repeating {
+        repetitions.total_calls += repetition.calls;
+        repetitions.most_calls = repetitions.most_calls.max(repetition.calls);
+        if repetition.is_repeating {
             repetitions.repeating += 1;
-            repetitions.calls += calls;
-            repetitions.seconds += seconds;
+            repetitions.calls += repetition.calls;
+            repetitions.seconds += repetition.seconds;
+            add_place(&mut repetitions.callers, repetition.caller);
+        }
+        if repetition.redundant_calls > 0 {
+            repetitions.redundant += 1;
+            repetitions.redundant_calls += repetition.redundant_calls;
+            repetitions.redundant_seconds += repetition.redundant_seconds;
+            add_place(&mut repetitions.redundant_callers, repetition.redundant_caller);
         }
     }
 
@@ -303,6 +306,20 @@ impl Counters {
             self.samples[turn] = parameters.to_vec();
         }
     }
+}
+
+/// Counts a place among the few that are kept; the rarest makes room, as in [`Counters::add_caller`].
+fn add_place(places: &mut Vec<CallerCount>, caller: Option<Caller>) {
+    let Some(caller) = caller else { return };
+    if let Some(known) = places.iter_mut().find(|known| known.caller == caller) {
+        known.calls += 1;
+    } else if places.len() < PLACES {
+        places.push(CallerCount { caller, calls: 1 });
+    } else if let Some(rarest) = places.iter_mut().min_by_key(|place| place.calls) {
+        rarest.caller = caller;
+        rarest.calls += 1;
+    }
+    places.sort_by(|left, right| right.calls.cmp(&left.calls).then_with(|| left.caller.cmp(&right.caller)));
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

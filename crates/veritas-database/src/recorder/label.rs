@@ -140,7 +140,7 @@ impl<'a> LabelSpan<'a> {
     fn new(recorder: &'a Recorder, name: Cow<'static, str>, caller: &'static Location<'static>) -> Self {
         Self {
             recorder,
-            frame: Some(LabelFrame::new(name)),
+            frame: Some(LabelFrame::new(name, caller.into())),
             caller: caller.into(),
             started: recorder.clock().monotonic(),
             is_finished: false,

@@ -61,11 +61,6 @@ fn what_only_looks_like_an_n_plus_one_is_left_alone() {
     check(1_000, &[], |recorder| run(recorder, BY_KEY, &[1_i64.into()]));
     // Four are not five.
     check(100, &[], |recorder| (0..4_i64).for_each(|key| run(recorder, BY_KEY, &[key.into()])));
-    // The same key again and again is a case for a cache.
-    check(100, &[], |recorder| (0..9).for_each(|_| run(recorder, BY_KEY, &[7_i64.into()])));
-    check(100, &[], |recorder| {
-        (0..9).for_each(|_| run(recorder, "select name from authors where id = 7", &[]));
-    });
     // Batches.
     check(100, &[], |recorder| {
         (0..9).for_each(|key| {

@@ -2,6 +2,7 @@
 
 mod findings;
 mod fingerprint;
+mod grouping;
 mod recorder;
 #[cfg(feature = "sqlite")]
 mod sqlite_advice;

@@ -2,5 +2,6 @@
 
 mod cached;
 mod keys;
+mod query;
 mod refusals;
 mod shapes;

@@ -1,0 +1,44 @@
+//! Fingerprints group statements as `pg_stat_statements` does; the long form is the
+//! example `prove_fingerprints`.
+
+mod comparison;
+mod server;
+mod spellings;
+mod statements;
+
+use comparison::Agreement;
+use server::Counting;
+use spellings::{Ours, SPELLINGS};
+use statements::{Author, SCHEMA};
+use veritas_database::fingerprint::fingerprint;
+
+#[tokio::test]
+async fn statements_of_an_application_are_grouped_as_the_server_groups_them() {
+    let server = Counting::start(SCHEMA).await;
+    let seen = server.see(Author::new(7).statements(120, 5)).await;
+    let agreement = Agreement::of(&seen);
+    assert!(agreement.share() >= 0.999, "{agreement}");
+    assert!(agreement.theirs > 120 && agreement.joined_lists > 0, "{agreement}");
+
+    // What the server shows is found again among what was recorded.
+    let texts = server.texts();
+    for statement in &seen {
+        let shown = texts.get(&statement.theirs).unwrap_or_else(|| panic!("counted: {}", statement.sql));
+        assert!(shown.contains(&statement.ours), "{}", statement.sql);
+    }
+}
+
+#[tokio::test]
+async fn what_differs_by_design_is_what_is_written_down() {
+    let server = Counting::start(SCHEMA).await;
+    for (left, right, expected) in SPELLINGS {
+        let theirs = server.query_id(left).await.unwrap() == server.query_id(right).await.unwrap();
+        let ours = fingerprint(left) == fingerprint(right);
+        let found = match (ours, theirs) {
+            (true, false) => Ours::Joins,
+            (false, true) => Ours::Splits,
+            _ => Ours::Agrees,
+        };
+        assert_eq!(found, expected, "{left} | {right}: ours together {ours}, theirs {theirs}");
+    }
+}
