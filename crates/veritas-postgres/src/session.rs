@@ -103,7 +103,8 @@ impl Session {
     fn open(options: &ConnectOptions, read_only: bool) -> Result<Self, SessionError> {
         let (config, encryption) = options.config(read_only)?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(SessionError::Runtime)?;
-        let connecting = timeout(options.connect_timeout, tls::connect(&config, &encryption));
+        // The timer belongs to the runtime, so it is made inside.
+        let connecting = async { timeout(options.connect_timeout, tls::connect(&config, &encryption)).await };
         let connected = match runtime.block_on(connecting) {
             Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) => Err(SessionError::of_connecting(&error)),
