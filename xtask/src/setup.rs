@@ -27,12 +27,9 @@ const PEERS: &str = "crates/veritas-bench/python/requirements.txt";
 /// When something is missing and this user may not install it; the error says
 /// what to type.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let missing = missing_packages(&|candidate| candidate.is_file());
-    if !missing.is_empty() {
-        install(&missing)?;
-    }
+    packages()?;
     python(TOOLS)?;
-    println!("PostgreSQL, Redis and the Python tools are there");
+    println!("PostgreSQL with hypopg, MariaDB, Redis and the Python tools are there");
     Ok(())
 }
 
@@ -51,23 +48,61 @@ pub(crate) fn tpch() -> anyhow::Result<()> {
     python(TPCH)
 }
 
-/// Returns the Debian packages that are needed and not there.
-fn missing_packages(is_file: &dyn Fn(&Path) -> bool) -> Vec<&'static str> {
+/// Where Debian keeps the versions of PostgreSQL, each in a folder of its own, off PATH.
+const VERSIONS: &str = "/usr/lib/postgresql";
+
+/// Installs what is missing, and afterwards what only then is known to be: the version
+/// of an extension is that of the server.
+fn packages() -> anyhow::Result<()> {
+    let there = |candidate: &Path| candidate.is_file();
+    for _ in 0..2 {
+        let missing = missing_packages(newest_version(Path::new(VERSIONS)), &there);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        install(&missing)?;
+    }
+    Ok(())
+}
+
+/// Returns the newest version of PostgreSQL in `folder`, which the tests will use.
+fn newest_version(folder: &Path) -> Option<u32> {
+    let versions = fs::read_dir(folder).into_iter().flatten().flatten();
+    let with_server = versions.filter(|version| version.path().join("bin/postgres").is_file());
+    with_server.filter_map(|version| version.file_name().to_str()?.parse().ok()).max()
+}
+
+/// Returns the Debian packages that are needed and not there, beside `version` of PostgreSQL.
+fn missing_packages(version: Option<u32>, is_file: &dyn Fn(&Path) -> bool) -> Vec<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    // Debian keeps each version of the server off PATH.
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    folders.extend(versions.map(|version| version.path().join("bin")));
+    // Servers are not for everybody's PATH.
+    folders.push("/usr/sbin".into());
+    let of_postgres = version.map(|version| Path::new(VERSIONS).join(version.to_string()));
+    folders.extend(of_postgres.iter().map(|folder| folder.join("bin")));
     let there = |program: &str| folders.iter().any(|folder| is_file(&folder.join(program)));
-    let mut packages = Vec::new();
+    let mut packages: Vec<String> = Vec::new();
     if !["initdb", "postgres", "psql"].into_iter().all(there) {
-        packages.push("postgresql");
+        packages.push("postgresql".into());
+    }
+    if let (Some(version), Some(folder)) = (version, of_postgres) {
+        let has = |library: &str| is_file(&folder.join("lib").join(library));
+        if !has("pg_stat_statements.so") {
+            packages.push("postgresql-contrib".into());
+        }
+        // HypoPG is built for one version each.
+        if !has("hypopg.so") {
+            packages.push(format!("postgresql-{version}-hypopg"));
+        }
+    }
+    if !["mariadbd", "mariadb-install-db", "mariadb"].into_iter().all(there) {
+        packages.push("mariadb-server".into());
     }
     if !["redis-server", "redis-cli"].into_iter().all(there) {
-        packages.push("redis-server");
+        packages.push("redis-server".into());
     }
     if !there("python3") || !can_make_environments() {
-        packages.push("python3-venv");
+        packages.push("python3-venv".into());
     }
     packages
 }
@@ -77,7 +112,7 @@ fn can_make_environments() -> bool {
     made.is_ok_and(|output| output.status.success())
 }
 
-fn install(packages: &[&str]) -> anyhow::Result<()> {
+fn install(packages: &[String]) -> anyhow::Result<()> {
     let typed = format!("apt-get update && apt-get install --yes {}", packages.join(" "));
     let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     if !root || !Path::new("/usr/bin/apt-get").exists() {
@@ -142,13 +177,37 @@ mod tests {
 
     #[test]
     fn what_is_not_on_any_path_is_missing() {
-        let missing = missing_packages(&|_| false);
-        assert_eq!(missing, ["postgresql", "redis-server", "python3-venv"]);
+        let missing = missing_packages(None, &|_| false);
+        assert_eq!(missing, ["postgresql", "mariadb-server", "redis-server", "python3-venv"]);
     }
 
     #[test]
     fn what_is_there_is_not_installed_again() {
-        let missing = missing_packages(&|_| true);
-        assert!(!missing.contains(&"postgresql") && !missing.contains(&"redis-server"));
+        let missing = missing_packages(Some(15), &|_| true);
+        assert!(missing.is_empty() || missing == ["python3-venv"], "{missing:?}");
+    }
+
+    #[test]
+    fn an_extension_is_of_the_servers_version() {
+        let missing = missing_packages(Some(17), &|path| path.extension().is_none_or(|kind| kind != "so"));
+        assert_eq!(missing[..2], ["postgresql-contrib", "postgresql-17-hypopg"]);
+        let other = |path: &Path| !path.starts_with("/usr/lib/postgresql/17/lib");
+        assert!(missing_packages(Some(17), &other).contains(&"postgresql-17-hypopg".to_owned()));
+    }
+
+    #[test]
+    fn the_newest_version_with_a_server_counts() {
+        let folder = std::env::temp_dir().join(format!("veritas-setup-{}", std::process::id()));
+        for (version, server) in [("9", true), ("15", true), ("17", false), ("common", true)] {
+            let programs = folder.join(version).join("bin");
+            fs::create_dir_all(&programs).unwrap();
+            if server {
+                fs::write(programs.join("postgres"), "").unwrap();
+            }
+        }
+        let newest = newest_version(&folder);
+        fs::remove_dir_all(&folder).ok();
+        assert_eq!(newest, Some(15));
+        assert_eq!(newest_version(Path::new("/nowhere")), None);
     }
 }

@@ -1,9 +1,9 @@
-//! Real PostgreSQL and Redis, a virtual clock, seeded workloads: for tests only.
+//! Real PostgreSQL, `MariaDB` and Redis, a virtual clock, seeded workloads: for tests only.
 //!
 //! What it gives:
 //! - [`VirtualClock`]: a [`Clock`](veritas_model::Clock) that a test moves by hand, wall time both ways;
 //! - [`wait_for`]: waits for a condition with a deadline, so that no test sleeps;
-//! - [`Postgres`], [`Redis`]: servers of the test's own, on private Unix sockets (Redis on
+//! - [`Postgres`], [`MariaDb`], [`Redis`]: servers of the test's own, on private Unix sockets (Redis on
 //!   a free loopback port too, where asked);
 //! - [`RedisCluster`], [`RedisSentinel`]: Redis with several nodes, whose nodes die on demand;
 //! - [`FaultProxy`]: a bad network between a client and a server;
@@ -30,17 +30,20 @@
 
 mod account;
 mod clock;
+mod mariadb;
 mod orphan;
 mod port;
 mod postgres;
 mod proxy;
 mod redis;
 mod server;
+mod template;
 mod wait;
 mod wire;
 pub mod workload;
 
 pub use clock::VirtualClock;
+pub use mariadb::{MariaDatabase, MariaDb};
 pub use postgres::{Database, Postgres};
 pub use proxy::{Fault, FaultProxy, Upstream};
 pub use redis::{Redis, RedisCluster, RedisSentinel, SlotMove};

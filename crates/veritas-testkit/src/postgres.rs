@@ -7,7 +7,6 @@
 use std::{
     collections::HashMap,
     fs,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -18,7 +17,8 @@ use std::{
 
 use crate::{
     account::Account,
-    server::{RunDirectory, SETUP, Server, Stop, base_directory, find_program, output_of},
+    server::{RunDirectory, SETUP, Server, Stop, find_program, output_of},
+    template::{self, must},
 };
 
 /// Nothing survives a crash of these servers, and nothing needs to.
@@ -93,7 +93,7 @@ impl Postgres {
         let template = cluster(&programs, account);
         let directory = must("create a directory", RunDirectory::create(account));
         let data = directory.path().join("data");
-        output_of(account.run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(&template).arg(&data)));
+        template::copy(&template, &data, account);
         append(&data.join("postgresql.conf"), settings);
 
         let mut command = Command::new(&programs.server);
@@ -236,32 +236,18 @@ fn cluster(programs: &Programs, account: Account) -> PathBuf {
         version.chars().filter(|letter| letter.is_ascii_digit() || *letter == '.').collect();
     // Part of the name is everything that the cluster's content depends on.
     let content = veritas_model::stable_hash(SETTINGS.as_bytes());
-    let base = must("create the folder of all runs", base_directory());
-    let folder = base.join(format!("cluster-{}-{version}-{content:016x}", account.uid));
-    let cluster = folder.join("data");
-
-    // Other test processes may want it at the same time: one makes it, the others wait.
-    let lock = must("open the lock", fs::File::create(base.join("cluster.lock")));
-    must("lock the cluster", lock.lock());
-    if cluster.exists() {
-        return cluster;
-    }
-    fs::remove_dir_all(&folder).ok();
-    must("create the cluster's folder", fs::DirBuilder::new().mode(0o755).create(&folder));
-    must("give it away", std::os::unix::fs::chown(&folder, Some(account.uid), Some(account.gid)));
-    let unfinished = folder.join("unfinished");
-    output_of(
-        account.run(
-            Command::new(&programs.init)
-                .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"])
-                .args(["--username", USER, "--pgdata"])
-                .arg(&unfinished)
-                .current_dir(&folder),
-        ),
-    );
-    append(&unfinished.join("postgresql.conf"), SETTINGS);
-    must("finish the cluster", fs::rename(&unfinished, &cluster));
-    cluster
+    template::directory(&format!("cluster-{version}-{content:016x}"), account, |path| {
+        output_of(
+            account.run(
+                Command::new(&programs.init)
+                    .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"])
+                    .args(["--username", USER, "--pgdata"])
+                    .arg(path)
+                    .current_dir(path.parent().unwrap_or(path)),
+            ),
+        );
+        append(&path.join("postgresql.conf"), SETTINGS);
+    })
 }
 
 /// The last line of `postmaster.pid` says `ready` once connections are accepted.
@@ -273,9 +259,4 @@ fn is_ready(pid_file: &Path) -> bool {
 fn append(path: &Path, text: &str) {
     let before = must("read the settings", fs::read_to_string(path));
     must("write the settings", fs::write(path, format!("{before}\n{text}\n")));
-}
-
-#[track_caller]
-fn must<T>(step: &str, result: std::io::Result<T>) -> T {
-    result.unwrap_or_else(|error| panic!("failed to {step}: {error}"))
 }

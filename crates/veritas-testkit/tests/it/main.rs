@@ -1,5 +1,6 @@
 //! The fixtures against real servers.
 
+mod mariadb;
 mod postgres;
 mod proxy;
 mod redis;
