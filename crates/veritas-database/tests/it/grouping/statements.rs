@@ -5,7 +5,7 @@
 //! line breaks, comments, how a literal is spelled, and the lengths of lists. What they say
 //! does not vary, nor do the types of their values.
 
-use std::fmt::Write as _;
+use std::{collections::HashSet, fmt::Write as _};
 
 use veritas_statistics::Rng;
 
@@ -84,19 +84,20 @@ const TABLES: [Table; 3] = [
 pub(crate) struct Author {
     rng: Rng,
     templates: Vec<String>,
+    meanings: HashSet<String>,
 }
 
 impl Author {
     /// Begins with a seed; the same seed writes the same statements.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed), templates: Vec::new() }
+        Self { rng: Rng::new(seed), templates: Vec::new(), meanings: HashSet::new() }
     }
 
     /// Makes `templates` different templates and writes each of them `times` times.
     pub(crate) fn statements(&mut self, templates: usize, times: usize) -> Vec<Written> {
         while self.templates.len() < templates {
             let template = self.template();
-            if !self.templates.contains(&template) {
+            if self.meanings.insert(meaning(&template)) {
                 self.templates.push(template);
             }
         }
@@ -415,6 +416,22 @@ impl Author {
             },
         }
     }
+}
+
+/// Returns a template in the one of its spellings that stands for all: a list of one is an
+/// equality to the server, and an array is a list. (What we do with spellings is measured apart.)
+fn meaning(template: &str) -> String {
+    let mut meaning = template.split_whitespace().collect::<Vec<_>>().join(" ");
+    for kind in ["int", "text"] {
+        for (spelling, same) in [
+            (format!("= any ( array[ {{list:{kind}}} ] )"), format!("= {{{kind}}}")),
+            (format!("not in ( {{list:{kind}}} )"), format!("<> {{{kind}}}")),
+            (format!("in ( {{list:{kind}}} )"), format!("= {{{kind}}}")),
+        ] {
+            meaning = meaning.replace(&spelling, &same);
+        }
+    }
+    meaning
 }
 
 enum Case {
