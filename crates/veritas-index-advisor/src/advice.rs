@@ -20,9 +20,9 @@ pub struct Search {
     pub min_gain: f64,
     /// What one write of one index entry costs.
     pub write_cost: WriteCost,
-    /// The share of [`Search::max_calls`] kept for improving the first answer
-    /// (swaps, exact solve), 0 to 1.
-    pub refine: f64,
+    /// The most steps of the exact solve over what was learned; each takes some
+    /// ten microseconds. 0 leaves it out.
+    pub exact_steps: u32,
 }
 
 /// What one entry written to one index costs, in the unit of the workload's totals.
@@ -37,17 +37,17 @@ pub struct WriteCost {
 }
 
 impl Search {
-    /// Returns a search within `budget`: at most 2000 questions, no deadline,
+    /// Returns a search within `budget`: at most 400 questions, no deadline,
     /// writes free.
     pub fn within(budget: Bytes) -> Self {
         Self {
             budget,
-            max_calls: 2_000,
+            max_calls: 400,
             deadline: None,
             max_indexes: 64,
             min_gain: 0.001,
             write_cost: WriteCost::default(),
-            refine: 0.5,
+            exact_steps: 20_000,
         }
     }
 }
@@ -55,16 +55,12 @@ impl Search {
 /// What the search is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Asks what every statement costs today.
+    /// Asks what every statement costs today, and with everything.
     Baseline,
-    /// Asks which candidates help which statement.
+    /// Asks which indexes the planner would use, then without those, and so on.
     Screen,
-    /// Grows the set by benefit per byte.
-    Grow,
-    /// Swaps members for others within the budget.
-    Swap,
-    /// Looks for the best set over what is known, or a bound of it.
-    Exact,
+    /// Grows, swaps and solves over what was learned, and asks about the result.
+    Choose,
     /// Asks again for the final set, and takes out what does not help.
     Prune,
 }
@@ -75,9 +71,7 @@ impl Stage {
         match self {
             Self::Baseline => "baseline",
             Self::Screen => "screen",
-            Self::Grow => "grow",
-            Self::Swap => "swap",
-            Self::Exact => "exact",
+            Self::Choose => "choose",
             Self::Prune => "prune",
         }
     }
@@ -230,11 +224,11 @@ pub struct Advice {
 pub enum GapBasis {
     /// There is none.
     None,
-    /// Every set that could be better was asked or is bounded by an answer that
-    /// was: holds for any planner for which an index never makes a plan dearer.
-    Bound,
-    /// The best over the table of costs gathered during the search, where a
-    /// set costs as much as the best plan that was seen whose indexes it has:
-    /// sets that were never asked may be better than the table says.
+    /// Every plan that could save more than a rounding was seen: holds for any
+    /// planner for which one more index never makes a plan dearer.
+    Planner,
+    /// The best over the plans that were seen during the search: a set costs as
+    /// much as the cheapest of them whose indexes it has. Plans that no question
+    /// brought up may be cheaper.
     Table,
 }

@@ -10,6 +10,10 @@ use crate::{index::Key, table::TableId};
 pub struct Workload {
     /// The statements; a [`WhatIf`](crate::WhatIf) knows them by their position.
     pub statements: Vec<Statement>,
+    /// How the statements read their tables: candidates come from these, and they
+    /// tell which index can concern which statement. A statement without scans
+    /// may be concerned by any index on its tables.
+    pub scans: Vec<Scan>,
     /// What weights mean, and so the unit of every total.
     pub unit: CostUnit,
     /// The time over which weights were gathered; writes per second are
@@ -37,6 +41,13 @@ pub struct Statement {
     pub weight: f64,
     /// The tables that it reads; indexes on others cannot concern it.
     pub tables: Vec<TableId>,
+}
+
+impl Statement {
+    /// Returns a statement of `weight` (calls or seconds) that reads `tables`.
+    pub fn new(name: impl Into<String>, weight: f64, tables: Vec<TableId>) -> Self {
+        Self { name: name.into(), weight, tables }
+    }
 }
 
 /// How one plan node reads one table, in the terms that an index can serve.

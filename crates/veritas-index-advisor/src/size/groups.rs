@@ -128,8 +128,7 @@ fn parts(column: &ColumnFacts, rows: f64, count: f64) -> (Vec<Group>, f64, f64) 
 
 fn cells_of(column: &ColumnFacts, rows: f64, count: f64) -> Vec<Cells> {
     let (groups, rest, keys) = parts(column, rows, count);
-    let mut cells: Vec<Cells> =
-        groups.iter().map(|group| Cells { rows: group.rows, cells: 1.0 }).collect();
+    let mut cells: Vec<Cells> = groups.iter().map(|group| Cells { rows: group.rows, cells: 1.0 }).collect();
     if rest >= 1.0 {
         cells.push(Cells { rows: rest, cells: possible(rest, keys.clamp(1.0, rest)) });
     }
@@ -250,20 +249,18 @@ mod tests {
     #[test]
     fn a_known_number_of_tuples_is_taken() {
         let mut facts = table(&[("a", 1e5), ("b", 1e5)]);
-        facts.distinct_sets.push(DistinctSet {
-            columns: vec!["b".into(), "a".into()],
-            distinct: Distinct::exact(2e5),
-        });
+        facts
+            .distinct_sets
+            .push(DistinctSet { columns: vec!["b".into(), "a".into()], distinct: Distinct::exact(2e5) });
         check_about(keys_of(&facts), 2e5);
     }
 
     #[test]
     fn what_a_part_is_known_to_have_the_whole_has_too() {
         let mut facts = table(&[("a", 1_000.0), ("b", 1_000.0), ("c", 2.0)]);
-        facts.distinct_sets.push(DistinctSet {
-            columns: vec!["a".into(), "b".into()],
-            distinct: Distinct::exact(1e6),
-        });
+        facts
+            .distinct_sets
+            .push(DistinctSet { columns: vec!["a".into(), "b".into()], distinct: Distinct::exact(1e6) });
         check_about(keys_of(&facts), 1e6);
     }
 

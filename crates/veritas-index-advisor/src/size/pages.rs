@@ -190,8 +190,8 @@ fn multiplicities(group: Group) -> Vec<(u32, f64)> {
 
 /// The middles of 16 equal parts of the standard normal distribution.
 const QUANTILES: [f64; 16] = [
-    -1.8627, -1.3180, -1.0100, -0.7764, -0.5791, -0.4023, -0.2372, -0.0784, 0.0784, 0.2372, 0.4023,
-    0.5791, 0.7764, 1.0100, 1.3180, 1.8627,
+    -1.8627, -1.3180, -1.0100, -0.7764, -0.5791, -0.4023, -0.2372, -0.0784, 0.0784, 0.2372, 0.4023, 0.5791,
+    0.7764, 1.0100, 1.3180, 1.8627,
 ];
 
 /// Returns the rate of a Poisson distribution whose mean without zero is `mean`.
