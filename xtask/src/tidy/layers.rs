@@ -16,7 +16,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("hyper", &["veritas-api", "veritas-cli"]),
     ("hyper-util", &["veritas-api", "veritas-cli"]),
     ("jsonwebtoken", &["veritas-api"]),
+    ("mysql", &["veritas-mysql"]),
     ("rusqlite", &["veritas-store", "veritas-database", "veritas-cli"]),
+    ("tokio-postgres", &["veritas-database", "veritas-postgres", "veritas-cli"]),
     ("toml", &["veritas-config"]),
     ("utoipa", &["veritas-api"]),
 ];
