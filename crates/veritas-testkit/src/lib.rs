@@ -44,7 +44,7 @@ pub mod workload;
 
 pub use clock::VirtualClock;
 pub use mariadb::{MariaDatabase, MariaDb};
-pub use postgres::{Database, Postgres};
+pub use postgres::{Database, Frozen, Postgres};
 pub use proxy::{Fault, FaultProxy, Upstream};
 pub use redis::{Redis, RedisCluster, RedisSentinel, SlotMove};
 pub use tempfile::TempDir;

@@ -66,9 +66,19 @@ pub(crate) fn signal(child: &Child, stop: Stop) {
     }
 }
 
+/// Sends SIGSTOP to a server of ours, or to a child of one.
+pub(crate) fn stop(process: u32) {
+    // SAFETY: `kill` touches no memory of ours. The caller knows the process not to be
+    // reaped: it is our child, or the child of one that is stopped already.
+    unsafe {
+        libc::kill(process.cast_signed(), libc::SIGSTOP);
+    }
+}
+
 const fn number(stop: Stop) -> libc::c_int {
     match stop {
         Stop::Kill => libc::SIGKILL,
         Stop::Quit => libc::SIGQUIT,
+        Stop::Interrupt => libc::SIGINT,
     }
 }

@@ -2,24 +2,32 @@
 //!
 //! `initdb` runs once per machine and version; every server is a copy of that
 //! cluster on a private Unix socket, with fsync off; every test gets a database
-//! of its own, made from a template.
+//! of its own, made from a template. `pg_stat_statements` counts in all of them.
+
+mod database;
+mod frozen;
+mod programs;
 
 use std::{
     collections::HashMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
     },
 };
 
 use crate::{
+    Upstream,
     account::Account,
-    server::{RunDirectory, SETUP, Server, Stop, find_program, output_of},
+    server::{RunDirectory, Server, Stop, output_of},
     template::{self, must},
 };
+
+use self::programs::Programs;
+pub use self::{database::Database, frozen::Frozen};
 
 /// Nothing survives a crash of these servers, and nothing needs to.
 const SETTINGS: &str = "
@@ -34,6 +42,7 @@ max_connections = 100
 max_wal_size = 64MB
 log_destination = stderr
 logging_collector = off
+shared_preload_libraries = 'pg_stat_statements'
 ";
 
 /// The user that owns everything in these servers; no password, the socket is private.
@@ -56,11 +65,15 @@ pub struct Postgres {
 
 #[derive(Debug)]
 struct Running {
-    server: Server,
+    /// `None` between [`Postgres::stop`] or [`Postgres::kill`] and [`Postgres::restart`].
+    server: Mutex<Option<Server>>,
+    account: Account,
     programs: Programs,
     databases: AtomicU32,
     /// The template database of each schema text.
     templates: Mutex<HashMap<String, String>>,
+    /// Last, so that it goes after the server.
+    directory: Arc<RunDirectory>,
 }
 
 impl Postgres {
@@ -82,26 +95,105 @@ impl Postgres {
     }
 
     /// Starts a server that no other test uses, with further lines of
-    /// `postgresql.conf`: for tests that change its settings.
+    /// `postgresql.conf`: for tests that change its settings, stop it, or count on
+    /// what it counts.
     ///
     /// # Panics
     ///
     /// As [`Self::start`] does.
     pub fn start_alone(settings: &str) -> Self {
+        Self::launch(|programs, account, data| {
+            template::copy(&programs.cluster(account), data, account);
+            append(&data.join("postgresql.conf"), settings);
+        })
+    }
+
+    /// Starts a replica that follows this server. It becomes a server of its own by
+    /// `SELECT pg_promote()`. Costs about a second.
+    ///
+    /// # Panics
+    ///
+    /// When this server is not running, or the replica does not start.
+    pub fn replica(&self) -> Self {
+        Self::launch(|programs, account, data| {
+            let mut command = Command::new(&programs.copier);
+            command
+                .args(["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync"])
+                .args(["--username", USER, "--host"])
+                .arg(self.socket_dir())
+                .arg("--pgdata")
+                .arg(data)
+                .current_dir(data.parent().unwrap_or(data));
+            output_of(account.run(&mut command));
+        })
+    }
+
+    /// Starts a server in a directory that `fill` fills.
+    fn launch(fill: impl FnOnce(&Programs, Account, &Path)) -> Self {
         let programs = Programs::find();
         let account = Account::unprivileged(&[USER, "nobody"]);
-        let template = cluster(&programs, account);
-        let directory = must("create a directory", RunDirectory::create(account));
-        let data = directory.path().join("data");
-        template::copy(&template, &data, account);
-        append(&data.join("postgresql.conf"), settings);
+        let directory = Arc::new(must("create a directory", RunDirectory::create(account)));
+        fill(&programs, account, &directory.path().join("data"));
+        let running = Running {
+            server: Mutex::new(None),
+            account,
+            programs,
+            databases: AtomicU32::new(0),
+            templates: Mutex::default(),
+            directory,
+        };
+        let postgres = Self { running: Arc::new(running) };
+        postgres.restart();
+        postgres
+    }
 
-        let mut command = Command::new(&programs.server);
-        command.arg("-D").arg(&data).arg("-k").arg(directory.path());
+    /// Ends the server as an operator does: connections are cut, what was committed
+    /// stays. Whoever connects is refused until [`Self::restart`]. Does nothing when it
+    /// is not running.
+    pub fn stop(&self) {
+        let server = self.server().take();
+        if let Some(server) = server {
+            server.end(Stop::Interrupt);
+        }
+    }
+
+    /// Ends the server at once, as a crash does: what was committed within the last
+    /// moments may be lost, since these servers do not wait for their log.
+    pub fn kill(&self) {
+        let server = self.server().take();
+        drop(server);
+    }
+
+    /// Starts the server again on the same socket. Does nothing when it is running.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn restart(&self) {
+        let mut server = self.server();
+        if server.is_some() {
+            return;
+        }
+        let running = &self.running;
+        let data = running.directory.path().join("data");
         let pid_file = data.join("postmaster.pid");
-        let server = Server::start(command, account, directory, Stop::Quit, || is_ready(&pid_file));
-        let running = Running { server, programs, databases: AtomicU32::new(0), templates: Mutex::default() };
-        Self { running: Arc::new(running) }
+        // A crash leaves it, with a status that is not the new server's.
+        fs::remove_file(&pid_file).ok();
+        let mut command = Command::new(&running.programs.server);
+        command.arg("-D").arg(&data).arg("-k").arg(running.directory.path());
+        let directory = Arc::clone(&running.directory);
+        *server =
+            Some(Server::start(command, running.account, directory, Stop::Quit, || is_ready(&pid_file)));
+    }
+
+    /// Makes the server hang until the returned guard is dropped: it accepts
+    /// connections, and answers nobody.
+    ///
+    /// # Panics
+    ///
+    /// When it is not running.
+    pub fn freeze(&self) -> Frozen {
+        Frozen::of(self.process())
     }
 
     /// Creates an empty database. Costs about 50 ms.
@@ -132,128 +224,41 @@ impl Postgres {
     fn database_from(&self, template: &str) -> Database {
         let number = self.running.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
-        self.running.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
+        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
         Database { server: self.clone(), name }
     }
 
     /// Returns the folder of the server's Unix socket (`host` of a libpq connection).
     pub fn socket_dir(&self) -> &Path {
-        self.running.server.directory()
+        self.running.directory.path()
     }
 
     /// Returns the process id of the server (the postmaster).
-    pub fn process(&self) -> u32 {
-        self.running.server.id()
-    }
-}
-
-/// A database of one test. It keeps its server running; it goes when the server goes.
-#[derive(Debug, Clone)]
-pub struct Database {
-    server: Postgres,
-    name: String,
-}
-
-impl Database {
-    /// Returns the connection URL, in the form that libpq and tokio-postgres read.
-    pub fn url(&self) -> String {
-        let socket_dir = self.server.socket_dir().to_string_lossy().replace('/', "%2F");
-        format!("postgresql://{USER}@{socket_dir}/{}", self.name)
-    }
-
-    /// Returns the database's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns the user to connect as; there is no password.
-    pub const fn user(&self) -> &'static str {
-        USER
-    }
-
-    /// Returns the server.
-    pub const fn server(&self) -> &Postgres {
-        &self.server
-    }
-
-    /// Runs SQL through `psql` and returns its rows: columns separated by `|`, a
-    /// line each. For setting a scene; costs a process.
     ///
     /// # Panics
     ///
-    /// When a statement fails; the panic shows what the server said.
-    #[track_caller]
-    pub fn psql(&self, sql: &str) -> String {
-        self.server.running.psql(&self.name, sql)
+    /// When it was ended.
+    pub fn process(&self) -> u32 {
+        self.server().as_ref().map_or_else(|| panic!("this PostgreSQL was ended"), Server::id)
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Server>> {
+        self.running.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Running {
-    #[track_caller]
-    fn psql(&self, database: &str, sql: &str) -> String {
-        output_of(
-            Command::new(&self.programs.client)
-                .args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"])
-                .args(["--set", "ON_ERROR_STOP=1", "--username", USER, "--dbname", database])
-                .arg("--host")
-                .arg(self.server.directory())
-                .args(["--command", sql]),
-        )
+impl From<&Postgres> for Upstream {
+    fn from(postgres: &Postgres) -> Self {
+        Self::Unix(postgres.socket_dir().join(".s.PGSQL.5432"))
     }
 }
 
-/// The programs of one PostgreSQL version.
-#[derive(Debug)]
-struct Programs {
-    init: PathBuf,
-    server: PathBuf,
-    client: PathBuf,
-}
-
-impl Programs {
-    /// Finds the newest version: Debian keeps each in a folder of its own, off PATH.
-    fn find() -> Self {
-        let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
-            .collect();
-        versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-        let folders: Vec<PathBuf> = versions.into_iter().map(|(_, folder)| folder).collect();
-        let find = |program| {
-            find_program(program, &folders)
-                .unwrap_or_else(|| panic!("PostgreSQL's {program} is not installed; {SETUP}"))
-        };
-        Self { init: find("initdb"), server: find("postgres"), client: find("psql") }
-    }
-}
-
-/// Returns the cluster that servers are copies of, making it when there is none yet.
-fn cluster(programs: &Programs, account: Account) -> PathBuf {
-    let version = output_of(Command::new(&programs.server).arg("--version"));
-    let version: String =
-        version.chars().filter(|letter| letter.is_ascii_digit() || *letter == '.').collect();
-    // Part of the name is everything that the cluster's content depends on.
-    let content = veritas_model::stable_hash(SETTINGS.as_bytes());
-    template::directory(&format!("cluster-{version}-{content:016x}"), account, |path| {
-        output_of(
-            account.run(
-                Command::new(&programs.init)
-                    .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"])
-                    .args(["--username", USER, "--pgdata"])
-                    .arg(path)
-                    .current_dir(path.parent().unwrap_or(path)),
-            ),
-        );
-        append(&path.join("postgresql.conf"), SETTINGS);
-    })
-}
-
-/// The last line of `postmaster.pid` says `ready` once connections are accepted.
+/// The last line of `postmaster.pid` says `ready`, or of a replica `standby`, once
+/// connections are accepted.
 fn is_ready(pid_file: &Path) -> bool {
-    fs::read_to_string(pid_file)
-        .is_ok_and(|text| text.lines().nth(7).is_some_and(|status| status.trim() == "ready"))
+    fs::read_to_string(pid_file).is_ok_and(|text| {
+        text.lines().nth(7).is_some_and(|status| ["ready", "standby"].contains(&status.trim()))
+    })
 }
 
 fn append(path: &Path, text: &str) {

@@ -34,6 +34,8 @@ pub(crate) enum Stop {
     Kill,
     /// SIGQUIT: PostgreSQL's immediate shutdown, which frees its shared memory.
     Quit,
+    /// SIGINT: PostgreSQL's fast shutdown, which keeps what was committed.
+    Interrupt,
 }
 
 /// A directory of one server: `BASE/run-PID-N`.
@@ -73,7 +75,8 @@ impl Drop for RunDirectory {
 pub(crate) struct Server {
     child: Child,
     stop: Stop,
-    directory: Arc<RunDirectory>,
+    /// Kept for as long as the process may write to it.
+    _directory: Arc<RunDirectory>,
 }
 
 impl Server {
@@ -107,7 +110,7 @@ impl Server {
             Ok(child) => child,
             Err(error) => panic!("failed to start {}: {error}; {SETUP}", program.display()),
         };
-        let mut server = Self { child, stop, directory };
+        let mut server = Self { child, stop, _directory: directory };
         let died = wait_for(PATIENCE, || {
             let died = server.child.try_wait().ok().flatten();
             (died.is_some() || ready()).then_some(died)
@@ -119,12 +122,13 @@ impl Server {
         server
     }
 
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends the process by another signal than when it is dropped.
+    pub(crate) fn end(mut self, stop: Stop) {
+        self.stop = stop;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use veritas_testkit::{Postgres, wait_for};
+use veritas_testkit::{FaultProxy, Postgres, wait_for};
 
 #[test]
 fn each_test_has_a_database_of_its_own() {
@@ -90,4 +90,95 @@ fn start_a_server_and_die_when_asked_to() {
         println!("\nserver process {}", postgres.process());
         std::process::Command::new("kill").args(["-9", &std::process::id().to_string()]).status().ok();
     }
+}
+
+#[test]
+fn statements_are_counted_and_hypothetical_indexes_are_to_be_had() {
+    let database = Postgres::start().database();
+    database.extension("pg_stat_statements").extension("hypopg");
+    database.psql("CREATE TABLE counted (n int)");
+    database.psql("SELECT * FROM counted WHERE n = 1; SELECT * FROM counted WHERE n = 2");
+    let calls = "SELECT calls FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid
+                 WHERE datname = current_database() AND query LIKE 'SELECT * FROM counted%'";
+    assert_eq!(database.psql(calls), "2\n");
+    let hypothetical = "SELECT count(*) FROM hypopg_create_index('CREATE INDEX ON counted (n)')";
+    assert_eq!(database.psql(hypothetical), "1\n");
+}
+
+#[test]
+#[should_panic(expected = "run cargo xtask setup")]
+fn an_extension_that_is_not_installed_names_the_setup_command() {
+    Postgres::start().database().extension("no_such_extension");
+}
+
+#[test]
+fn a_role_has_the_rights_that_were_granted_and_no_other() {
+    let database = Postgres::start().database();
+    database.psql("CREATE TABLE open (n int); CREATE TABLE closed (n int)");
+    let bare = database.role("bare", "");
+    let reader = database.role("reader", "GRANT SELECT ON open TO {role}");
+    let count = |url: &str, table: &str| {
+        let count = format!("SELECT count(*) FROM {table}");
+        let output = std::process::Command::new("psql").args([url, "-Atc", &count]).output();
+        output.expect("psql runs").status.success()
+    };
+    assert!(count(&reader, "open") && !count(&reader, "closed") && !count(&bare, "open"));
+}
+
+#[test]
+fn a_stopped_server_refuses_and_keeps_what_was_committed() {
+    let server = Postgres::start_alone("");
+    let database = server.database();
+    database.psql("CREATE TABLE kept AS SELECT 7 AS n");
+    let before = server.process();
+    server.stop();
+    let refused = std::process::Command::new("psql").args([&database.url(), "-c", "SELECT 1"]).output();
+    assert!(!refused.expect("psql runs").status.success());
+    server.restart();
+    assert_ne!(server.process(), before);
+    assert_eq!(database.psql("SELECT n FROM kept"), "7\n");
+    server.kill();
+    server.restart();
+    assert_eq!(database.psql("SELECT n FROM kept"), "7\n");
+}
+
+#[test]
+fn a_frozen_server_answers_nobody_and_goes_on_afterwards() {
+    let server = Postgres::start_alone("");
+    let database = server.database();
+    let frozen = server.freeze();
+    let mut asking = std::process::Command::new("psql")
+        .args([&database.url(), "-Atc", "SELECT 1"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("psql runs");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.process())).expect("it is there");
+    assert!(stat.contains(") T "), "{stat}");
+    assert!(asking.try_wait().expect("psql is our child").is_none());
+    drop(frozen);
+    assert!(asking.wait().expect("psql is our child").success());
+}
+
+#[test]
+fn a_replica_follows_and_takes_over() {
+    let primary = Postgres::start_alone("");
+    let database = primary.database();
+    let replica = primary.replica();
+    database.psql("CREATE TABLE followed AS SELECT 7 AS n");
+    let copy = database.on(&replica);
+    let there = "SELECT to_regclass('followed') IS NOT NULL";
+    wait_for(Duration::from_mins(1), || copy.psql(there) == "t\n");
+    assert_eq!(copy.psql("SELECT pg_is_in_recovery()"), "t\n");
+    primary.stop();
+    copy.psql("SELECT pg_promote()");
+    assert_eq!(copy.psql("SELECT pg_is_in_recovery(); INSERT INTO followed VALUES (8)"), "f\n");
+}
+
+#[test]
+fn a_proxy_stands_before_a_server() {
+    let database = Postgres::start().database();
+    let proxy = FaultProxy::start(database.server());
+    let output =
+        std::process::Command::new("psql").args([&database.url_through(&proxy), "-Atc", "SELECT 7"]).output();
+    assert_eq!(output.expect("psql runs").stdout, b"7\n");
 }
