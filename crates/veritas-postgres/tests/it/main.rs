@@ -1,4 +1,7 @@
 //! The tests of the crate.
 
 mod facts;
+mod doctor;
+mod doctor_planted;
 mod migration;
+mod scratch;
