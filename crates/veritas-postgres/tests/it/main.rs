@@ -3,5 +3,6 @@
 mod facts;
 mod doctor;
 mod doctor_planted;
+mod grants;
 mod migration;
 mod scratch;
