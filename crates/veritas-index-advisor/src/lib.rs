@@ -3,6 +3,7 @@
 pub mod advice;
 mod distinct;
 pub mod index;
+pub mod search;
 pub mod size;
 pub mod table;
 pub mod what_if;
@@ -13,6 +14,7 @@ pub use advice::{
     WriteCost,
 };
 pub use index::{ExistingIndex, IndexSpec, Key, KeyPart, Method, Protection, Usage};
+pub use search::search;
 pub use size::SizeEstimate;
 pub use table::{
     ColumnFacts, Distinct, DistinctSet, DistinctSource, Layout, TableFacts, TableId, UpdateRate, WriteRates,

@@ -1,0 +1,192 @@
+//! Chooses indexes within a budget of bytes, with few questions to the planner.
+//!
+//! The planner is asked with *everything* visible first: what it uses then, what
+//! it uses without those, and so on. Each answer is a plan with its cost and its
+//! needs; together they are a table of costs over which growing by benefit per
+//! byte (Extend), swaps, and branch and bound run without a question. What they
+//! choose is asked for; new plans go into the table, until nothing new comes up.
+//! At the end every statement is asked once more with the final set, and each
+//! index must earn its place against that.
+
+mod exact;
+mod grow;
+mod oracle;
+mod pool;
+mod prune;
+mod screen;
+mod set;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+
+use veritas_model::{Bytes, Clock};
+
+use self::{oracle::Oracle, pool::Pool, screen::Screen, set::Set, table::Table};
+use crate::{
+    advice::{Advice, Chosen, GapBasis, Progress, Search, Stage, StatementGain, Why},
+    index::IndexSpec,
+    table::TableFacts,
+    what_if::WhatIf,
+    workload::Workload,
+};
+
+/// How often the result is asked for and chosen again.
+const ROUNDS: u32 = 12;
+
+/// The share of questions that learning about plans may take before the first choice.
+const SCREEN_SHARE: f64 = 0.6;
+
+/// Returns which of `candidates` to create within the budget of `search`.
+///
+/// Never fails: statements that cannot be planned are left out and said; when the
+/// planner is lost, the deadline passes, or `progress` breaks, the best answer so
+/// far is returned. Its bytes never pass the budget, counted by the `high` size of
+/// each index. Candidates are looked at in their order, at most 512 of them; those
+/// that [`are elsewhere`](IndexSpec::is_elsewhere), that a table has already, or
+/// whose size is not known are passed over. The same answers of the planner give
+/// the same advice.
+pub fn search(
+    workload: &Workload,
+    facts: &[TableFacts],
+    candidates: &[IndexSpec],
+    what_if: &mut dyn WhatIf,
+    search: &Search,
+    clock: &dyn Clock,
+    progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+) -> Advice {
+    let can_hide = what_if.can_hide();
+    let pool = Pool::new(workload, facts, candidates, search);
+    let mut oracle = Oracle::new(what_if, &pool, workload, search, clock, progress);
+    oracle.baseline(workload);
+    // The final check asks each statement once: those questions are kept back.
+    let checks = u32::try_from(workload.statements.len()).unwrap_or(u32::MAX);
+    let asks = search.max_calls.saturating_sub(oracle.calls).saturating_sub(checks);
+    let least = search.min_gain.max(0.0) * oracle.total_before();
+    let mut screen = Screen::new(&oracle);
+    screen.run(&mut oracle, share(asks, SCREEN_SHARE), least);
+    let chosen = choose(&mut oracle, &mut screen, search, least, checks);
+    let (set, stable) = prune::confirmed(&mut oracle, chosen, least);
+    let bound = bound(&oracle, &screen, search, set, least);
+    let dropped =
+        if can_hide { prune::hidden(&mut oracle, workload, facts, search, set) } else { Vec::new() };
+    let stopped = match oracle.stopped.take() {
+        Some(Why::Calls) if stable && screen.most_open() < least => Why::Done,
+        Some(why) => why,
+        None => Why::Done,
+    };
+    advice(&oracle, set, bound, dropped, stopped)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u32 is one")]
+fn share(of: u32, share: f64) -> u32 {
+    (f64::from(of) * share) as u32
+}
+
+/// Chooses over the table, asks about the choice, and chooses again.
+fn choose(oracle: &mut Oracle<'_>, screen: &mut Screen, search: &Search, least: f64, checks: u32) -> Set {
+    let mut best = Set::EMPTY;
+    let keep_back = search.max_calls.saturating_sub(checks);
+    for _ in 0..ROUNDS {
+        oracle.told.stage = Stage::Choose;
+        let table = Table::of(oracle, search.budget.get(), search.max_indexes);
+        best = solve(oracle, &table, search, best, least);
+        oracle.told.cost_now = oracle.total(best);
+        oracle.told.bytes = Bytes::new(oracle.pool.bytes(best));
+        oracle.told.indexes = best.len();
+        let seen: usize = oracle.statements.iter().map(|known| known.answers.len()).sum();
+        for statement in 0..oracle.statements.len() {
+            if oracle.calls >= keep_back || oracle.stopped.is_some() {
+                return best;
+            }
+            if !oracle.statements[statement].left_out {
+                oracle.cost(statement, best);
+            }
+        }
+        let rest = keep_back.saturating_sub(oracle.calls);
+        screen.run(oracle, rest.div_ceil(4).min(rest), least);
+        let now: usize = oracle.statements.iter().map(|known| known.answers.len()).sum();
+        if now == seen || oracle.stopped.is_some() {
+            break;
+        }
+    }
+    best
+}
+
+/// Returns the best set over the table that growing, swaps and branch and bound find.
+fn solve(oracle: &mut Oracle<'_>, table: &Table, search: &Search, before: Set, least: f64) -> Set {
+    let grown = grow::grow(table, Set::EMPTY, least);
+    let kept = grow::grow(table, before, least);
+    let start = if table.total(kept) < table.total(grown) { kept } else { grown };
+    let swapped = grow::swap(table, start, least, || !oracle.is_out_of_time());
+    let steps = search.exact_steps / ROUNDS.min(4);
+    let solved = exact::solve(table, swapped, steps, || !oracle.is_out_of_time());
+    grow::thin(table, solved.set, least)
+}
+
+/// Returns how far the set can be from the best, and on what that rests.
+fn bound(
+    oracle: &Oracle<'_>,
+    screen: &Screen,
+    search: &Search,
+    set: Set,
+    least: f64,
+) -> Option<(f64, GapBasis)> {
+    if search.exact_steps == 0 || oracle.stopped.as_ref().is_some_and(|why| *why != Why::Calls) {
+        return None;
+    }
+    let table = Table::of(oracle, search.budget.get(), search.max_indexes);
+    let solved = exact::solve(&table, set, search.exact_steps, || true);
+    let mut lowest = solved.bound;
+    let complete = screen.most_open() < least.max(f64::MIN_POSITIVE);
+    if complete {
+        // What was not worth asking may save up to `least` for each statement.
+        let slack: f64 = oracle.statements.iter().map(|known| least.min(known.base * known.weight)).sum();
+        lowest -= slack;
+    }
+    let cost = oracle.total(set);
+    (lowest > 0.0 && lowest.is_finite()).then(|| {
+        let gap = ((cost - lowest) / lowest).max(0.0);
+        (gap, if complete { GapBasis::Planner } else { GapBasis::Table })
+    })
+}
+
+fn advice(
+    oracle: &Oracle<'_>,
+    set: Set,
+    bound: Option<(f64, GapBasis)>,
+    dropped: Vec<crate::advice::Dropped>,
+    stopped: Why,
+) -> Advice {
+    let pool = oracle.pool;
+    let mut chosen: Vec<Chosen> = set.members().map(|at| prune::earned(oracle, set, at)).collect();
+    chosen.sort_by(|a, b| b.gain.total_cmp(&a.gain).then_with(|| a.spec.cmp(&b.spec)));
+    let statements = oracle
+        .statements
+        .iter()
+        .enumerate()
+        .filter(|(_, known)| !known.left_out)
+        .map(|(statement, known)| StatementGain {
+            statement,
+            before: known.base,
+            after: oracle.cost_known(statement, set),
+        })
+        .collect();
+    Advice {
+        chosen,
+        dropped,
+        cost_before: oracle.total_before(),
+        cost_after: oracle.total(set),
+        statements,
+        bytes_high: Bytes::new(pool.bytes(set)),
+        bytes: Bytes::new(set.members().map(|at| pool.candidates[at].size.mean.get()).sum()),
+        gap: bound.map(|(gap, _)| gap),
+        gap_basis: bound.map_or(GapBasis::None, |(_, basis)| basis),
+        left_out: oracle.left_out.clone(),
+        calls: oracle.calls,
+        answered_from_memory: oracle.from_memory,
+        stopped,
+    }
+}
