@@ -1,0 +1,229 @@
+//! One comparison, in the form in which both statements can be compared.
+
+use veritas_statistics::Rng;
+
+use crate::{
+    Form, Rewrite,
+    fuzz::{Content, Database, Row, Value, mapped, parameters::Kind, pool::Pool},
+};
+
+/// Most pages of one walk.
+const MOST_PAGES: u64 = 64;
+
+pub(super) enum Outcome {
+    Same { rows: u64, comparisons: u64, not_empty: u64 },
+    Refused,
+    Different { parameters: Vec<Value>, expected: Vec<Row>, found: Option<Vec<Row>>, failure: Option<String> },
+}
+
+/// Adds up what comparisons found.
+#[derive(Default)]
+struct Sum {
+    rows: u64,
+    comparisons: u64,
+    not_empty: u64,
+}
+
+impl Sum {
+    fn add(&mut self, rows: &[Row]) {
+        self.rows += rows.len() as u64;
+        self.comparisons += 1;
+        self.not_empty += u64::from(!rows.is_empty());
+    }
+
+    const fn same(&self) -> Outcome {
+        Outcome::Same { rows: self.rows, comparisons: self.comparisons, not_empty: self.not_empty }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call, from one place")]
+pub(super) fn once<D: Database>(
+    sql: &str,
+    rewrite: &Rewrite,
+    parameters: &[Value],
+    kinds: &[Option<Kind>],
+    content: &Content,
+    pool: &Pool,
+    database: &mut D,
+    rng: &mut Rng,
+) -> Outcome {
+    match &rewrite.form {
+        Form::SameRows { ordered } => {
+            let all = |row: Row| row;
+            whole(sql, rewrite, parameters, *ordered, all, database)
+        }
+        Form::Columns { kept, ordered } => {
+            let some = |row: Row| kept.iter().filter_map(|place| row.get(*place).cloned()).collect();
+            whole(sql, rewrite, parameters, *ordered, some, database)
+        }
+        Form::Pages { .. } => pages(sql, rewrite, parameters, database),
+        Form::Batch { parameter, key, appended, ordered } => {
+            let Some(Some(kind)) = kinds.get(parameter - 1) else { return Outcome::Refused };
+            let mut keys: Vec<Value> = (0..5).map(|_| kind.random(content, pool, rng)).collect();
+            keys.sort();
+            keys.dedup();
+            let batch = Batch { parameter: *parameter, key: *key, appended: *appended, ordered: *ordered };
+            batches(sql, rewrite, parameters, &keys, &batch, database)
+        }
+    }
+}
+
+fn different(parameters: &[Value], expected: Vec<Row>, found: Result<Vec<Row>, String>) -> Outcome {
+    let (found, failure) = match found {
+        Ok(rows) => (Some(rows), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    Outcome::Different { parameters: parameters.to_vec(), expected, found, failure }
+}
+
+fn in_order(mut rows: Vec<Row>, ordered: bool) -> Vec<Row> {
+    if !ordered {
+        rows.sort();
+    }
+    rows
+}
+
+fn whole<D: Database>(
+    sql: &str,
+    rewrite: &Rewrite,
+    parameters: &[Value],
+    ordered: bool,
+    project: impl Fn(Row) -> Row,
+    database: &mut D,
+) -> Outcome {
+    let Ok(expected) = database.run(sql, parameters) else { return Outcome::Refused };
+    let mut sum = Sum::default();
+    sum.add(&expected);
+    let expected = in_order(expected.into_iter().map(project).collect(), ordered);
+    let Some(mapped) = mapped(&rewrite.parameters, parameters, &[], None) else {
+        return different(parameters, expected, Err("a parameter has no source".to_owned()));
+    };
+    match database.run(&rewrite.sql, &mapped) {
+        Ok(found) => {
+            let found = in_order(found, ordered);
+            if found == expected { sum.same() } else { different(parameters, expected, Ok(found)) }
+        }
+        Err(error) => different(parameters, expected, Err(error.to_string())),
+    }
+}
+
+/// Walks from page to page by the last key, and asks the old statement for each page.
+fn pages<D: Database>(sql: &str, rewrite: &Rewrite, parameters: &[Value], database: &mut D) -> Outcome {
+    let Form::Pages { first, first_parameters, offset, offset_literal, limit, limit_literal } = &rewrite.form
+    else {
+        return Outcome::Refused;
+    };
+    let mut parameters = parameters.to_vec();
+    // Pages of no rows lead nowhere.
+    if let Some(number) = limit
+        && let Some(Value::Integer(size)) = parameters.get_mut(number - 1)
+    {
+        *size = (*size).max(1);
+    }
+    let size = match limit.and_then(|number| parameters.get(number - 1)) {
+        Some(Value::Integer(size)) => u64::try_from(*size).ok(),
+        _ => *limit_literal,
+    };
+    let Some(size) = size.filter(|size| *size > 0) else { return Outcome::Refused };
+    let mut sum = Sum::default();
+    let mut last: Option<Row> = None;
+    for page in 0..MOST_PAGES {
+        let skipped = page * size;
+        let expected = match (offset, offset_literal) {
+            (Some(number), _) => {
+                if let Some(place) = parameters.get_mut(number - 1) {
+                    *place = Value::Integer(i64::try_from(skipped).unwrap_or(i64::MAX));
+                }
+                let Ok(rows) = database.run(sql, &parameters) else { return Outcome::Refused };
+                Some(rows)
+            }
+            // The one page that the old statement asks for, if it is one.
+            (None, Some(literal)) if *literal == skipped => {
+                let Ok(rows) = database.run(sql, &parameters) else { return Outcome::Refused };
+                Some(rows)
+            }
+            (None, Some(literal)) if *literal < skipped => break,
+            _ => None,
+        };
+        let found = match &last {
+            None => mapped(first_parameters, &parameters, &[], None).map(|mapped| database.run(first, &mapped)),
+            Some(row) => mapped(&rewrite.parameters, &parameters, &[], Some(row))
+                .map(|mapped| database.run(&rewrite.sql, &mapped)),
+        };
+        let found = match found {
+            Some(Ok(rows)) => Ok(rows),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("a parameter has no source".to_owned()),
+        };
+        if let Some(expected) = expected {
+            sum.add(&expected);
+            if found.as_ref() != Ok(&expected) {
+                return different(&parameters, expected, found);
+            }
+        }
+        match found.ok().and_then(|rows| rows.last().cloned()) {
+            Some(row) => last = Some(row),
+            None => break,
+        }
+    }
+    sum.same()
+}
+
+struct Batch {
+    parameter: usize,
+    key: usize,
+    appended: bool,
+    ordered: bool,
+}
+
+/// Asks the old statement for each key, and the new one for all.
+fn batches<D: Database>(
+    sql: &str,
+    rewrite: &Rewrite,
+    parameters: &[Value],
+    keys: &[Value],
+    batch: &Batch,
+    database: &mut D,
+) -> Outcome {
+    let mut sum = Sum::default();
+    let found = match mapped(&rewrite.parameters, parameters, keys, None) {
+        Some(mapped) => database.run(&rewrite.sql, &mapped).map_err(|error| error.to_string()),
+        None => Err("a parameter has no source".to_owned()),
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(failure) => return different(parameters, Vec::new(), Err(failure)),
+    };
+    let mut seen = 0;
+    let mut parameters = parameters.to_vec();
+    for key in keys {
+        if let Some(place) = parameters.get_mut(batch.parameter - 1) {
+            *place = key.clone();
+        }
+        let Ok(expected) = database.run(sql, &parameters) else { return Outcome::Refused };
+        sum.add(&expected);
+        let written = key.to_string();
+        let of_key: Vec<Row> = found
+            .iter()
+            .filter(|row| {
+                *key != Value::Null && row.get(batch.key).is_some_and(|value| value.to_string() == written)
+            })
+            .map(|row| {
+                let mut row = row.clone();
+                if batch.appended {
+                    row.pop();
+                }
+                row
+            })
+            .collect();
+        seen += of_key.len();
+        let (expected, of_key) = (in_order(expected, batch.ordered), in_order(of_key, batch.ordered));
+        if expected != of_key {
+            return different(&parameters, expected, Ok(of_key));
+        }
+    }
+    if seen != found.len() {
+        return different(&parameters, Vec::new(), Ok(found));
+    }
+    sum.same()
+}
