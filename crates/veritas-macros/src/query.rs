@@ -66,7 +66,7 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> syn::Result
         .map_err(|error| syn::Error::new(error.span(), "`#[query]` goes on a function with a body"))?;
     if let Some(word) = &function.sig.constness {
         let message = "a `const fn` runs no queries: it may run in the compiler";
-        return Err(syn::Error::new(word.span(), message));
+        return Err(syn::Error::new(word.span, message));
     }
     let path = options.crate_path.as_ref().map_or_else(|| quote!(::veritas::database), |path| quote!(#path));
     let ItemFn { attrs, vis, sig, block } = &function;
