@@ -8,6 +8,7 @@
 //! two readings.
 
 mod latest;
+mod literals;
 mod parts;
 mod statement;
 
