@@ -56,6 +56,8 @@ pub struct Session {
     version: u32,
     version_text: String,
     deadline: Duration,
+    /// What `deadline` was at first.
+    usual: Duration,
 }
 
 /// What there is while there is a connection.
@@ -131,13 +133,19 @@ impl Session {
             options.statement_timeout.saturating_add(GRACE)
         };
         let link = Link { runtime, client: Arc::new(client), cancel, encryption };
-        Ok(Self { link: Some(link), version, version_text: connected.version, deadline })
+        Ok(Self { link: Some(link), version, version_text: connected.version, deadline, usual: deadline })
     }
 
     /// Sets how long the next calls may take on our side, until it is set again.
     /// At first that is two seconds more than the server's own limit.
     pub fn within(&mut self, deadline: Duration) -> &mut Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Sets the deadline back to what it was at first.
+    pub fn within_default(&mut self) -> &mut Self {
+        self.deadline = self.usual;
         self
     }
 

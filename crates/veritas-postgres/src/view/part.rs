@@ -1,0 +1,111 @@
+//! One part of a reading after the other, each under its own deadline.
+
+use std::time::Duration;
+
+use tokio_postgres::{Row, types::ToSql};
+use veritas_database::server::{NotRead, Section};
+
+use crate::session::{Session, SessionError};
+
+/// How much longer than the server's own limit we wait before we give the session up.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Names mean those of the system only, whatever the role's path says, and one
+/// statement takes no longer than a part may.
+const BEGIN: &str = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', false), \
+                     pg_catalog.set_config('statement_timeout', $1, false)";
+/// Back to what the session was opened with.
+const END: &str = "RESET search_path; RESET statement_timeout";
+
+/// The session while a reading is taken.
+pub(super) struct Parts<'a> {
+    session: &'a mut Session,
+    /// Why nothing more is asked, once that is so.
+    lost: Option<NotRead>,
+}
+
+impl<'a> Parts<'a> {
+    /// Prepares the session.
+    pub(super) fn begin(session: &'a mut Session, part_time: Duration) -> Self {
+        let millis = part_time.as_millis().clamp(1, i32::MAX as u128).to_string();
+        session.within(part_time.saturating_add(GRACE));
+        let mut parts = Self { session, lost: None };
+        if let Err(error) = parts.ask(BEGIN, &[&millis]) {
+            parts.lost = Some(error);
+        }
+        parts
+    }
+
+    /// Leaves the session as it was.
+    pub(super) fn end(&mut self) {
+        if !self.session.is_lost() {
+            // What cannot be reset is lost, or has the values that it began with.
+            self.session.batch(END).ok();
+        }
+        self.session.within_default();
+    }
+
+    /// Returns the server's version as a number.
+    pub(super) const fn version(&self) -> u32 {
+        self.session.version()
+    }
+
+    /// Asks for the rows of one statement.
+    pub(super) fn ask(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Section<Vec<Row>> {
+        if let Some(why) = &self.lost {
+            return Err(why.clone());
+        }
+        let answer = self.session.query(sql, parameters).map_err(|error| not_read(&error));
+        if self.session.is_lost() {
+            let why = match &answer {
+                Err(NotRead::TimedOut) => NotRead::TimedOut,
+                _ => NotRead::Unreachable { reason: "the connection was lost".into() },
+            };
+            self.lost = Some(why);
+        }
+        answer
+    }
+
+    /// Asks for rows, and makes something of each.
+    pub(super) fn list<T>(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        make: impl Fn(&Row) -> Result<T, tokio_postgres::Error>,
+    ) -> Section<Vec<T>> {
+        let rows = self.ask(sql, parameters)?;
+        rows.iter().map(make).collect::<Result<_, _>>().map_err(|error| not_read(&SessionError::of(&error)))
+    }
+
+    /// Asks for the one row that a statement has.
+    pub(super) fn one<T>(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        make: impl Fn(&Row) -> Result<T, tokio_postgres::Error>,
+    ) -> Section<T> {
+        let mut rows = self.list(sql, parameters, make)?;
+        rows.pop().ok_or_else(|| NotRead::NotKept { reason: "the server has nothing to say on this".into() })
+    }
+}
+
+/// Says why a part is not there.
+pub(super) fn not_read(error: &SessionError) -> NotRead {
+    match error {
+        SessionError::TimedOut | SessionError::LockNotAvailable => NotRead::TimedOut,
+        SessionError::Denied { message, .. } => {
+            NotRead::Forbidden { what: message.clone(), grant: "ask an administrator".into() }
+        }
+        SessionError::Refused { code, .. } => NotRead::Refused { code: code.clone() },
+        SessionError::Answer { reason } => {
+            NotRead::NotKept { reason: format!("the answer was not understood: {reason}") }
+        }
+        other => NotRead::Unreachable { reason: other.to_string() },
+    }
+}
+
+/// Says that a role may not see what others do.
+pub(super) fn forbidden(what: &str, role: &str) -> NotRead {
+    let role = crate::session::ident(role);
+    NotRead::Forbidden { what: what.to_owned(), grant: format!("GRANT pg_read_all_stats TO {role}") }
+}
