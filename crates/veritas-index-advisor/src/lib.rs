@@ -1,7 +1,9 @@
 //! Index advice: candidates, true sizes, and a search that keeps to its budget.
 
 pub mod advice;
+pub mod candidates;
 mod distinct;
+pub mod drops;
 pub mod index;
 pub mod search;
 pub mod size;
