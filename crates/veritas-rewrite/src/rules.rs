@@ -144,11 +144,28 @@ fn each_query<'s>(
     queries.1.then_some(copy)
 }
 
+/// Words that are no names without quotes: those that the engines we know reserve.
+const RESERVED: &[&str] = &[
+    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "authorization", "between",
+    "binary", "both", "by", "case", "cast", "change", "check", "collate", "collation", "column", "condition",
+    "constraint", "create", "cross", "current_date", "current_role", "current_time", "current_timestamp",
+    "current_user", "database", "default", "deferrable", "delete", "desc", "describe", "distinct", "div", "do",
+    "drop", "else", "end", "escape", "except", "exists", "false", "fetch", "for", "foreign", "freeze", "from",
+    "full", "grant", "group", "groups", "having", "if", "ilike", "in", "index", "initially", "inner", "insert",
+    "intersect", "interval", "into", "is", "isnull", "join", "key", "keys", "lateral", "leading", "left", "like",
+    "limit", "localtime", "localtimestamp", "lock", "match", "natural", "not", "notnull", "null", "offset",
+    "on", "only", "or", "order", "outer", "overlaps", "partition", "placing", "primary", "range", "rank",
+    "read", "references", "regexp", "release", "rename", "replace", "returning", "right", "row", "rows",
+    "schema", "select", "session_user", "set", "show", "similar", "some", "symmetric", "system", "table",
+    "tablesample", "then", "to", "trailing", "trigger", "true", "union", "unique", "update", "usage", "user",
+    "using", "values", "variadic", "verbose", "when", "where", "window", "with", "write",
+];
+
 /// Writes a name so that it means what the catalogue has.
 pub(crate) fn ident(name: &str, dialect: Dialect) -> String {
     let plain = name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '_')
         && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
-        && !sqlparser::keywords::ALL_KEYWORDS.contains(&name.to_ascii_uppercase().as_str());
+        && !RESERVED.contains(&name);
     match dialect {
         _ if plain => name.to_owned(),
         Dialect::MySql => format!("`{}`", name.replace('`', "``")),

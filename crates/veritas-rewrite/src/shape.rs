@@ -61,6 +61,8 @@ pub(crate) fn operand(expr: Expr) -> Expr {
         | Expr::IsNull(_)
         | Expr::IsNotNull(_)
         | Expr::Like { .. }
+        | Expr::AnyOp { .. }
+        | Expr::AllOp { .. }
         | Expr::Function(_) => true,
         _ => false,
     };

@@ -186,6 +186,16 @@ fn batches<D: Database>(
     database: &mut D,
 ) -> Outcome {
     let mut sum = Sum::default();
+    let mut single = Vec::new();
+    let mut of_call = parameters.to_vec();
+    for key in keys {
+        if let Some(place) = of_call.get_mut(batch.parameter - 1) {
+            *place = key.clone();
+        }
+        let Ok(rows) = database.run(sql, &of_call) else { return Outcome::Refused };
+        sum.add(&rows);
+        single.push(in_order(rows, batch.ordered));
+    }
     let found = match mapped(&rewrite.parameters, parameters, keys, None) {
         Some(mapped) => database.run(&rewrite.sql, &mapped).map_err(|error| error.to_string()),
         None => Err("a parameter has no source".to_owned()),
@@ -195,13 +205,7 @@ fn batches<D: Database>(
         Err(failure) => return different(parameters, Vec::new(), Err(failure)),
     };
     let mut seen = 0;
-    let mut parameters = parameters.to_vec();
-    for key in keys {
-        if let Some(place) = parameters.get_mut(batch.parameter - 1) {
-            *place = key.clone();
-        }
-        let Ok(expected) = database.run(sql, &parameters) else { return Outcome::Refused };
-        sum.add(&expected);
+    for (key, expected) in keys.iter().zip(single) {
         let written = key.to_string();
         let of_key: Vec<Row> = found
             .iter()
@@ -217,13 +221,13 @@ fn batches<D: Database>(
             })
             .collect();
         seen += of_key.len();
-        let (expected, of_key) = (in_order(expected, batch.ordered), in_order(of_key, batch.ordered));
+        let of_key = in_order(of_key, batch.ordered);
         if expected != of_key {
-            return different(&parameters, expected, Ok(of_key));
+            return different(parameters, expected, Ok(of_key));
         }
     }
     if seen != found.len() {
-        return different(&parameters, Vec::new(), Ok(found));
+        return different(parameters, Vec::new(), Ok(found));
     }
     sum.same()
 }

@@ -199,7 +199,12 @@ impl Pool {
                 keys.dedup();
                 let members: Vec<String> = keys
                     .iter()
-                    .map(|key| format!("{}: {}", string(key), self.json(depth - 1, rng)))
+                    .map(|key| {
+                        let is_text = rng.below(2) == 0;
+                        let value =
+                            if is_text { string(&self.word(rng)) } else { self.json(depth - 1, rng) };
+                        format!("{}: {value}", string(key))
+                    })
                     .collect();
                 format!("{{{}}}", members.join(", "))
             }
