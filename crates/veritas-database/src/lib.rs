@@ -46,14 +46,20 @@
 //! ```
 
 mod context;
+#[cfg(feature = "diesel")]
+pub mod diesel_hook;
 mod findings;
 pub mod fingerprint;
 pub mod label;
 mod parser;
 mod pool;
+#[cfg(feature = "tokio-postgres")]
+pub mod postgres_client;
 mod recorder;
 mod requests;
 pub mod scope;
+#[cfg(feature = "sea-orm")]
+pub mod sea_orm_hook;
 pub mod server;
 mod shape;
 mod snapshot;
@@ -63,7 +69,9 @@ pub mod sqlite;
 mod sqlx_layer;
 pub mod value;
 
-pub use pool::{ConnectionReading, PoolGauge, PoolReading};
+pub use pool::{
+    ConnectionReading, Held, PoolAdvice, PoolGauge, PoolMeter, PoolReading, PoolStatistics, PoolWindow,
+};
 pub use recorder::{CallSite, Execution, Recorder, RecorderOptions, StatementCall};
 pub use requests::RequestStatistics;
 pub use shape::StatementKind;

@@ -1,8 +1,21 @@
-//! Connection pools of the application: gauges that are read, never polled by us.
+//! Connection pools of the application: gauges that are read, never polled by us; and meters,
+//! which measure how pools are used and what size would suit them.
+
+mod advice;
+#[cfg(feature = "deadpool")]
+mod deadpool;
+mod meter;
+mod queueing;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use veritas_model::Ratio;
+use veritas_model::{Clock, Finding, Ratio, Timestamp};
+
+pub use advice::PoolAdvice;
+pub use meter::{Held, PoolMeter, PoolStatistics, PoolWindow};
+
+/// Pools that are measured; the meters of further ones measure for nobody.
+const METERS: usize = 64;
 
 /// What a pool says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +61,7 @@ impl ConnectionReading {
 #[derive(Default)]
 pub(crate) struct Pools {
     gauges: Mutex<Vec<(String, Arc<dyn PoolGauge>)>>,
+    meters: Mutex<Vec<(String, Arc<PoolMeter>)>>,
 }
 
 impl Pools {
@@ -56,6 +70,37 @@ impl Pools {
         let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
         gauges.retain(|(known, _)| known != name);
         gauges.push((name.to_owned(), gauge));
+    }
+
+    /// Returns the meter of a pool, making it when there is none.
+    pub(crate) fn meter(&self, name: &str, clock: &Arc<dyn Clock>) -> Arc<PoolMeter> {
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, meter)) = meters.iter().find(|(known, _)| known == name) {
+            return Arc::clone(meter);
+        }
+        let meter = Arc::new(PoolMeter::new(Arc::clone(clock)));
+        if meters.len() < METERS {
+            meters.push((name.to_owned(), Arc::clone(&meter)));
+        }
+        meter
+    }
+
+    /// Returns what the meters measured, by name. No lock is held while the gauges run.
+    pub(crate) fn statistics(&self) -> Vec<PoolStatistics> {
+        let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        meters
+            .into_iter()
+            .map(|(name, meter)| {
+                let gauge = gauges.iter().find(|(known, _)| *known == name);
+                meter.statistics(&name, gauge.map(|(_, gauge)| gauge.read()))
+            })
+            .collect()
+    }
+
+    /// Returns which of the measured pools are too small or too large.
+    pub(crate) fn findings(&self, now: Timestamp) -> Vec<Finding> {
+        self.statistics().iter().filter_map(|statistics| advice::find(statistics, now)).collect()
     }
 
     /// Reads every pool; `None` when none is registered. The lock is not held

@@ -29,7 +29,7 @@ pub(crate) use entry::Entry;
 pub use execution::{CallSite, Execution};
 
 use crate::{
-    ConnectionReading, PoolGauge, SlowCall, StatementSnapshot,
+    ConnectionReading, PoolGauge, PoolMeter, PoolStatistics, SlowCall, StatementSnapshot,
     context::{self, RequestFrame},
     fingerprint::{NormalizedStatement, hash_key, of_text},
     pool::Pools,
@@ -156,12 +156,33 @@ impl Recorder {
     }
 
     /// Counts an execution, in `request` when the thread itself is in none.
-    pub(crate) fn record_within(&self, execution: &Execution<'_>, mut request: Option<&mut RequestFrame>) {
-        let (statement, text) = of_text(execution.sql);
+    pub(crate) fn record_within(&self, execution: &Execution<'_>, request: Option<&mut RequestFrame>) {
+        self.record_statement(execution, &of_text(execution.sql), None, request);
+    }
+
+    /// Counts an execution whose source tells what was looked up only as a hash.
+    #[cfg(any(feature = "diesel", feature = "sea-orm"))]
+    pub(crate) fn record_keyed(&self, execution: &Execution<'_>, key: u64) {
+        self.record_statement(execution, &of_text(execution.sql), Some(key), None);
+    }
+
+    /// Counts an execution of a statement that was looked up.
+    fn record_statement(
+        &self,
+        execution: &Execution<'_>,
+        (statement, text): &(Arc<NormalizedStatement>, u64),
+        key: Option<u64>,
+        mut request: Option<&mut RequestFrame>,
+    ) {
         let recorded = context::with(|context| {
-            let mut execution = *execution;
-            if execution.caller.is_none() {
-                execution.caller = context.labels.last().map(|frame| frame.site);
+            let mut placed;
+            let mut execution = execution;
+            if execution.caller.is_none()
+                && let Some(frame) = context.labels.last()
+            {
+                placed = *execution;
+                placed.caller = Some(frame.site);
+                execution = &placed;
             }
             let label = match (execution.label, context.labels.last_mut()) {
                 (Some(label), frame) => {
@@ -177,11 +198,11 @@ impl Recorder {
                 (None, None) => None,
             };
             let request = context.requests.last_mut().or(request.as_deref_mut());
-            self.record_at(&execution, &statement, text, label, request);
+            self.record_at(execution, statement, (*text, key), label, request);
         });
         if recorded.is_none() {
             let label = execution.label.map(|label| (label, hash_key(label.as_bytes())));
-            self.record_at(execution, &statement, text, label, request);
+            self.record_at(execution, statement, (*text, key), label, request);
         }
     }
 
@@ -189,7 +210,7 @@ impl Recorder {
         &self,
         execution: &Execution<'_>,
         statement: &Arc<NormalizedStatement>,
-        text: u64,
+        (text, looked_up): (u64, Option<u64>),
         label: Option<(&str, u64)>,
         request: Option<&mut RequestFrame>,
     ) {
@@ -207,8 +228,8 @@ impl Recorder {
             if let Some(request) = request
                 && entry.is_tracked()
             {
-                let key = execution.key(statement, text);
-                request.count(entry, key, execution, self.clock.monotonic(), &self.requests);
+                let looked_up = looked_up.or_else(|| execution.key(statement, text));
+                request.count(entry, looked_up, execution, self.clock.monotonic(), &self.requests);
             }
         };
         {
@@ -290,6 +311,7 @@ impl Recorder {
             dropped: self.dropped.load(Ordering::Relaxed),
             requests: self.requests.read(),
             dropped_requests: self.requests.dropped(),
+            pools: self.pools.statistics(),
             statements,
         }
     }
@@ -310,6 +332,19 @@ impl Recorder {
         self.pools.register(name, gauge);
     }
 
+    /// Returns the meter of a pool, making it when there is none: how often a connection is
+    /// asked for, how long that takes, and how long it is held. At most 64 names are kept.
+    ///
+    /// With the pool's gauge registered under the same name, its size is judged too.
+    pub fn pool(&self, name: &str) -> Arc<PoolMeter> {
+        self.pools.meter(name, &self.clock)
+    }
+
+    /// Returns what was measured of the pools.
+    pub fn pools(&self) -> Vec<PoolStatistics> {
+        self.pools.statistics()
+    }
+
     /// Reads the registered pools; `None` when there is none.
     pub fn connections(&self) -> Option<ConnectionReading> {
         self.pools.read()
@@ -319,6 +354,7 @@ impl Recorder {
     pub fn findings(&self, now: Timestamp) -> Vec<veritas_model::Finding> {
         let entries = self.entries();
         let mut found = crate::findings::find(&entries, &self.requests.read(), now);
+        found.extend(self.pools.findings(now));
         let mut first_found = self.first_found.lock().unwrap_or_else(PoisonError::into_inner);
         let current: std::collections::HashSet<_> = found.iter().map(|finding| finding.id.clone()).collect();
         // Findings do not go away (counters only grow), but the map stays as

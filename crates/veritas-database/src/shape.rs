@@ -63,6 +63,7 @@ impl StatementKind {
 
 /// What the text of a statement says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of one text")]
 pub(crate) struct Shape {
     /// The tables, lower case, qualified as in the text, sorted.
     pub(crate) tables: Arc<[String]>,

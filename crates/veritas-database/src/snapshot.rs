@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use veritas_model::{Caller, Fingerprint, Moments, Timestamp};
 use veritas_statistics::Histogram;
 
-use crate::{RequestStatistics, StatementKind, Value};
+use crate::{PoolStatistics, RequestStatistics, StatementKind, Value};
 
 /// Everything recorded up to one moment.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct StatementSnapshot {
     pub requests: Vec<RequestStatistics>,
     /// Requests of further names, which are not among [`Self::requests`].
     pub dropped_requests: u64,
+    /// How the measured connection pools are used.
+    pub pools: Vec<PoolStatistics>,
     /// One entry for each statement under each label; the most expensive first.
     pub statements: Vec<StatementStatistics>,
 }

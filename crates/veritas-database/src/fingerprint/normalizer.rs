@@ -237,7 +237,12 @@ impl Writer {
         let in_values = self.lists.last().is_some() && matches!(self.out.last(), Some(b'(' | b','));
         let is_string = text.first() == Some(&b'"')
             && (self.before == Before::Comparison || in_values)
-            && !matches!(lexer.next_byte(), Some(b'.' | b'('));
+            && match lexer.next_byte() {
+                Some(b'(') => false,
+                // `"a".b` is qualified, `"a" .5` is not.
+                Some(b'.') => lexer.number_follows(),
+                _ => true,
+            };
         if is_string {
             self.operand(b"?");
         } else {

@@ -71,18 +71,14 @@ impl<'a> StatementCall<'a> {
     /// Ends a successful execution. `rows` were returned by a statement that
     /// reads, changed by one that writes; `vm_steps` is the work of the
     /// database's virtual machine, where the driver tells it.
-    pub fn finish(self, rows: u64, vm_steps: Option<u64>) {
-        if of_text(self.sql).0.kind == StatementKind::Select {
-            self.finish_with(rows, 0, vm_steps);
-        } else {
-            self.finish_with(0, rows, vm_steps);
-        }
+    pub fn finish(mut self, rows: u64, vm_steps: Option<u64>) {
+        self.record(Rows::Of(rows), vm_steps, false);
     }
 
     /// Ends a successful execution that may have returned and changed rows
     /// (`INSERT … RETURNING`).
     pub fn finish_with(mut self, rows_returned: u64, rows_affected: u64, vm_steps: Option<u64>) {
-        self.record(rows_returned, rows_affected, vm_steps, false);
+        self.record(Rows::Both { rows_returned, rows_affected }, vm_steps, false);
     }
 
     /// Ends an execution that failed.
@@ -90,20 +86,39 @@ impl<'a> StatementCall<'a> {
         drop(self);
     }
 
-    fn record(&mut self, rows_returned: u64, rows_affected: u64, vm_steps: Option<u64>, error: bool) {
+    fn record(&mut self, rows: Rows, vm_steps: Option<u64>, error: bool) {
         self.is_finished = true;
-        self.recorder.record(&Execution {
+        let elapsed = self.recorder.clock().monotonic().since(self.started);
+        let statement = of_text(self.sql);
+        let (rows_returned, rows_affected) = match rows {
+            Rows::Of(rows) if statement.0.kind == StatementKind::Select => (rows, 0),
+            Rows::Of(rows) => (0, rows),
+            Rows::Both { rows_returned, rows_affected } => (rows_returned, rows_affected),
+        };
+        let execution = Execution {
             sql: self.sql,
             label: self.label,
-            elapsed: self.recorder.clock().monotonic().since(self.started),
+            elapsed,
             rows_returned,
             rows_affected,
             vm_steps,
             error,
             caller: Some(self.caller),
             parameters: self.parameters,
-        });
+        };
+        self.recorder.record_statement(&execution, &statement, None, None);
     }
+}
+
+/// The rows of an execution.
+#[derive(Clone, Copy)]
+enum Rows {
+    /// Returned by a statement that reads, changed by one that writes.
+    Of(u64),
+    Both {
+        rows_returned: u64,
+        rows_affected: u64,
+    },
 }
 
 impl fmt::Debug for StatementCall<'_> {
@@ -119,7 +134,7 @@ impl fmt::Debug for StatementCall<'_> {
 impl Drop for StatementCall<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
-            self.record(0, 0, None, true);
+            self.record(Rows::Of(0), None, true);
         }
     }
 }

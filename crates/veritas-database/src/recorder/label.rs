@@ -114,7 +114,13 @@ impl Recorder {
             caller: Some(span.caller),
             ..Execution::new("", self.clock().monotonic().since(span.started))
         };
-        self.record_at(&execution, &statement, 0, Some((&frame.name, hash_key(frame.name.as_bytes()))), None);
+        self.record_at(
+            &execution,
+            &statement,
+            (0, None),
+            Some((&frame.name, hash_key(frame.name.as_bytes()))),
+            None,
+        );
     }
 }
 

@@ -123,6 +123,7 @@ fn a_double_quoted_string_after_a_comparison_is_a_literal() {
         "select 1 from a join b on \"a\".\"x\" = \"b\".\"x\"",
         "select ? from a join b on \"a\".\"x\" = \"b\".\"x\"",
     );
+    check("select a from t where b = \"s\" .5", "select a from t where b = ? ?");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod findings;
 mod fingerprint;
 mod grouping;
+mod hooks;
+mod pools;
 mod recorder;
 #[cfg(feature = "sqlite")]
 mod sqlite_advice;
