@@ -19,6 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use veritas_model::{Bytes, Clock, Monotonic};
 
+pub(crate) use home::free_space;
 pub use home::sweep;
 
 use crate::{

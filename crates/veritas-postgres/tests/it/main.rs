@@ -1,5 +1,6 @@
 //! The tests of the crate.
 
+mod actuator;
 mod facts;
 mod doctor;
 mod doctor_planted;
