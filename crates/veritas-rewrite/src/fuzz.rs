@@ -248,12 +248,7 @@ pub fn check<D: Database>(
 /// that one call of the old statement does not have.
 ///
 /// `None` when a source names a parameter or a column that is not there.
-pub fn mapped(
-    map: &ParameterMap,
-    old: &[Value],
-    every: &[Value],
-    last: Option<&Row>,
-) -> Option<Vec<Value>> {
+pub fn mapped(map: &ParameterMap, old: &[Value], every: &[Value], last: Option<&Row>) -> Option<Vec<Value>> {
     map.0
         .iter()
         .map(|source| match source {

@@ -94,7 +94,11 @@ fn hint(expr: &Expr, scopes: &Scopes<'_>) -> Option<IndexHint> {
         return if pattern.starts_with(['%', '_']) {
             let long_enough = pattern.split(['%', '_']).any(|part| part.chars().count() >= 3);
             long_enough.then(|| {
-                index(&column, format!("USING gin ({name} gin_trgm_ops)"), "a text within the column; needs pg_trgm")
+                index(
+                    &column,
+                    format!("USING gin ({name} gin_trgm_ops)"),
+                    "a text within the column; needs pg_trgm",
+                )
             })
         } else {
             Some(index(&column, format!("({name} text_pattern_ops)"), "the beginning of the column"))

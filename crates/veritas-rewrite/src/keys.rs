@@ -28,13 +28,14 @@ pub(crate) fn determine(select: &Select, scopes: &Scopes<'_>, columns: &[Resolve
                 continue;
             }
             let fixed = |name: &String| {
-                columns.iter().any(|column| {
-                    column.depth == 0 && column.source == index && column.column.name == *name
-                }) || equalities.iter().any(|equality| {
-                    equality.source == index
-                        && equality.column == *name
-                        && equality.other.is_none_or(|other| determined[other])
-                })
+                columns
+                    .iter()
+                    .any(|column| column.depth == 0 && column.source == index && column.column.name == *name)
+                    || equalities.iter().any(|equality| {
+                        equality.source == index
+                            && equality.column == *name
+                            && equality.other.is_none_or(|other| determined[other])
+                    })
             };
             if table.identifying_keys().any(|key| key.iter().all(fixed)) {
                 determined[index] = true;
@@ -108,7 +109,6 @@ fn add_equality(
             {
                 (other.depth == 0).then_some(other.source)
             }
-            Some(_) => continue,
             // MySQL compares a text with a number as numbers: many texts are one number.
             None if (shape::is_literal(comparison.constant) || shape::is_parameter(comparison.constant))
                 && column.column.kind.is_exact()
@@ -116,7 +116,7 @@ fn add_equality(
             {
                 None
             }
-            None => continue,
+            _ => continue,
         };
         found.push(Equality { source: column.source, column: column.column.name.clone(), other });
     }
@@ -171,7 +171,8 @@ pub(crate) fn projected<'s>(select: &Select, scopes: &Scopes<'s>) -> Option<Vec<
             ) => {
                 let [part] = name.0.as_slice() else { return None };
                 let alias = fold(part.as_ident()?, scopes.dialect);
-                let mut sources = (0..scope.sources.len()).filter(|index| scope.sources[*index].alias == alias);
+                let mut sources =
+                    (0..scope.sources.len()).filter(|index| scope.sources[*index].alias == alias);
                 let index = sources.next()?;
                 if sources.next().is_some() || !is_plain(options) {
                     return None;

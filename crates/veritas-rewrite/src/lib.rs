@@ -13,9 +13,7 @@ mod text;
 mod walk;
 
 pub use hints::{IndexHint, index_hints};
-pub use rewrite::{
-    Dialect, Form, ParameterMap, ParameterSource, Rewrite, RewriteError, Rule, Usage,
-};
+pub use rewrite::{Dialect, Form, ParameterMap, ParameterSource, Rewrite, RewriteError, Rule, Usage};
 pub use schema::Schema;
 pub use text::{MAX_BYTES, MAX_OPERATORS};
 

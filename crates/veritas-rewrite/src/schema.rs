@@ -159,8 +159,7 @@ impl Table {
     /// Returns the keys that identify every row: unique, and never `NULL`.
     pub fn identifying_keys(&self) -> impl Iterator<Item = &Vec<String>> {
         self.unique_keys.iter().filter(|key| {
-            !key.is_empty()
-                && key.iter().all(|name| self.column(name).is_some_and(|column| !column.nullable))
+            !key.is_empty() && key.iter().all(|name| self.column(name).is_some_and(|column| !column.nullable))
         })
     }
 }
@@ -185,8 +184,7 @@ mod tests {
 
     #[test]
     fn a_unique_key_that_may_be_null_identifies_nothing() {
-        let column =
-            |name: &str, nullable| Column { name: name.into(), kind: ColumnType::Integer, nullable };
+        let column = |name: &str, nullable| Column { name: name.into(), kind: ColumnType::Integer, nullable };
         let table = Table {
             schema: None,
             name: "t".into(),

@@ -159,8 +159,9 @@ impl<'s> Scopes<'s> {
         match expr {
             Expr::Identifier(name) => self.resolve_bare(&fold(name, self.dialect)),
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [qualifier, name] => self
-                    .resolve_qualified(&fold(qualifier, self.dialect), &fold(name, self.dialect)),
+                [qualifier, name] => {
+                    self.resolve_qualified(&fold(qualifier, self.dialect), &fold(name, self.dialect))
+                }
                 _ => None,
             },
             Expr::Nested(inner) => self.resolve(inner),
@@ -183,8 +184,7 @@ impl<'s> Scopes<'s> {
 
     fn resolve_qualified(&self, qualifier: &str, name: &str) -> Option<Resolved<'s>> {
         for (depth, scope) in self.stack.iter().rev().enumerate() {
-            let mut found =
-                scope.sources.iter().enumerate().filter(|(_, source)| source.alias == qualifier);
+            let mut found = scope.sources.iter().enumerate().filter(|(_, source)| source.alias == qualifier);
             if let Some((index, _)) = found.next() {
                 return if found.next().is_none() { self.column(depth, index, name) } else { None };
             }

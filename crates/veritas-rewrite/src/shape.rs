@@ -146,7 +146,9 @@ pub(crate) fn order_items(query: &Query) -> Option<&[OrderByExpr]> {
     match &query.order_by {
         None => Some(&[]),
         Some(order) if order.interpolate.is_none() => match &order.kind {
-            OrderByKind::Expressions(items) if items.iter().all(|item| item.with_fill.is_none()) => Some(items),
+            OrderByKind::Expressions(items) if items.iter().all(|item| item.with_fill.is_none()) => {
+                Some(items)
+            }
             _ => None,
         },
         Some(_) => None,
@@ -202,7 +204,9 @@ pub(crate) fn plain_arguments(function: &Function) -> Option<Vec<&Expr>> {
         && matches!(function.parameters, FunctionArguments::None);
     match &function.args {
         FunctionArguments::List(list)
-            if plain && list.clauses.is_empty() && list.duplicate_treatment != Some(DuplicateTreatment::Distinct) =>
+            if plain
+                && list.clauses.is_empty()
+                && list.duplicate_treatment != Some(DuplicateTreatment::Distinct) =>
         {
             list.args
                 .iter()
@@ -249,7 +253,8 @@ pub(crate) fn has_aggregate<T: Visit>(tree: &T) -> bool {
             match expr {
                 Expr::Function(function)
                     if self.0 == 0
-                        && function_name(function).is_some_and(|name| AGGREGATES.contains(&name.as_str())) =>
+                        && function_name(function)
+                            .is_some_and(|name| AGGREGATES.contains(&name.as_str())) =>
                 {
                     ControlFlow::Break(())
                 }
@@ -303,10 +308,7 @@ pub(crate) fn is_parameter(expr: &Expr) -> bool {
 /// Returns whether an expression is a literal other than `NULL`.
 pub(crate) fn is_literal(expr: &Expr) -> bool {
     integer(expr).is_some()
-        || matches!(
-            value(expr),
-            Some(Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_))
-        )
+        || matches!(value(expr), Some(Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_)))
 }
 
 /// Returns the whole number that an expression is.

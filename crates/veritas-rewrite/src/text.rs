@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, fmt::Write as _, ops::ControlFlow};
 
 use sqlparser::{
-    ast::{Expr, Query, SelectItem, SetExpr, Statement, Value, ValueWithSpan, VisitMut, VisitorMut, Visit, Visitor},
+    ast::{
+        Expr, Query, SelectItem, SetExpr, Statement, Value, ValueWithSpan, Visit, VisitMut, Visitor,
+        VisitorMut,
+    },
     dialect::{Dialect as ParserDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
     keywords::Keyword,
     parser::Parser,
@@ -70,8 +73,9 @@ pub(crate) fn parse(sql: &str, dialect: Dialect) -> Result<Parsed, RewriteError>
     if sql.len() > MAX_BYTES {
         return Err(RewriteError::TooLong { bytes: sql.len() });
     }
-    let tokens =
-        Tokenizer::new(dialect.parser(), sql).tokenize_with_location().map_err(|_| RewriteError::NotParsed)?;
+    let tokens = Tokenizer::new(dialect.parser(), sql)
+        .tokenize_with_location()
+        .map_err(|_| RewriteError::NotParsed)?;
     if tokens.iter().filter(|token| may_deepen(&token.token)).count() > MAX_OPERATORS {
         return Err(RewriteError::TooComplex);
     }
@@ -243,8 +247,7 @@ pub(crate) fn print(
 
 /// Writes each numbered parameter as `?`, and its source once for each time that it is there.
 fn by_position(text: &str, sources: &[ParameterSource]) -> Option<(String, ParameterMap)> {
-    let tokens =
-        Tokenizer::new(Dialect::MySql.parser(), text).with_unescape(false).tokenize().ok()?;
+    let tokens = Tokenizer::new(Dialect::MySql.parser(), text).with_unescape(false).tokenize().ok()?;
     let (mut positional, mut map) = (String::with_capacity(text.len()), Vec::new());
     for token in &tokens {
         match token {

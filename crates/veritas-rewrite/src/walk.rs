@@ -55,12 +55,15 @@ pub(crate) fn walk<'s>(query: &mut Query, place: Place, scopes: &Scopes<'s>, wal
     if let Some(order) = &mut query.order_by
         && let OrderByKind::Expressions(exprs) = &mut order.kind
     {
-        exprs.iter_mut().for_each(|item| walk_tree(&mut item.expr, within, walker));
+        for item in exprs {
+            walk_tree(&mut item.expr, within, walker);
+        }
     }
     match &mut query.limit_clause {
         Some(LimitClause::LimitOffset { limit, offset, .. }) => {
-            limit.iter_mut().for_each(|expr| walk_tree(expr, within, walker));
-            offset.iter_mut().for_each(|offset| walk_tree(&mut offset.value, within, walker));
+            for expr in limit.iter_mut().chain(offset.iter_mut().map(|offset| &mut offset.value)) {
+                walk_tree(expr, within, walker);
+            }
         }
         Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
             walk_tree(offset, within, walker);

@@ -40,7 +40,10 @@ fn main() {
     // More than it takes: in some databases an old statement fails, and nothing is compared.
     let each = DATABASES.div_ceil(runs) + DATABASES.div_ceil(runs) / 10;
 
-    println!("{:24} {:10} {:>9} {:>11} {:>10} {:>8}", "rule", "engine", "databases", "comparisons", "rows", "refused");
+    println!(
+        "{:24} {:10} {:>9} {:>11} {:>10} {:>8}",
+        "rule", "engine", "databases", "comparisons", "rows", "refused"
+    );
     let (mut databases, mut mismatches) = (0, 0);
     for case in CASES {
         let mut count = |engine, report: &Report| {

@@ -85,11 +85,7 @@ const DEMOS: &[Demo] = &[
         "SELECT c.id FROM customers c WHERE c.id < 50 AND (SELECT count(*) FROM orders o WHERE o.quantity > c.age) > 0",
         &[],
     ),
-    demo(
-        Rule::UnneededOrderBy,
-        "SELECT count(*) FROM (SELECT status FROM orders ORDER BY note) s",
-        &[],
-    ),
+    demo(Rule::UnneededOrderBy, "SELECT count(*) FROM (SELECT status FROM orders ORDER BY note) s", &[]),
     demo(
         Rule::UnneededDistinct,
         "SELECT DISTINCT o.id, o.note, c.name FROM orders o JOIN customers c ON c.id = o.customer_id",
@@ -136,7 +132,8 @@ pub(crate) fn all() -> usize {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.expect("the server answers");
+        let (client, connection) =
+            tokio_postgres::connect(&server.url(), NoTls).await.expect("the server answers");
         tokio::spawn(connection);
         let definitions = veritas_rewrite::fuzz::definitions(&schema(), Dialect::PostgreSql).join(";");
         client.batch_execute(&definitions).await.expect("the tables are created");

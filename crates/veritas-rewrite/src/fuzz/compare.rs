@@ -146,7 +146,9 @@ fn pages<D: Database>(sql: &str, rewrite: &Rewrite, parameters: &[Value], databa
             _ => None,
         };
         let found = match &last {
-            None => mapped(first_parameters, &parameters, &[], None).map(|mapped| database.run(first, &mapped)),
+            None => {
+                mapped(first_parameters, &parameters, &[], None).map(|mapped| database.run(first, &mapped))
+            }
             Some(row) => mapped(&rewrite.parameters, &parameters, &[], Some(row))
                 .map(|mapped| database.run(&rewrite.sql, &mapped)),
         };

@@ -28,9 +28,8 @@ pub fn definitions(schema: &Schema, dialect: Dialect) -> Vec<String> {
 }
 
 fn definition(table: &Table, dialect: Dialect) -> String {
-    let list = |names: &[String]| {
-        names.iter().map(|name| ident(name, dialect)).collect::<Vec<_>>().join(", ")
-    };
+    let list =
+        |names: &[String]| names.iter().map(|name| ident(name, dialect)).collect::<Vec<_>>().join(", ");
     let mut lines: Vec<String> = table
         .columns
         .iter()
@@ -102,16 +101,21 @@ impl Content {
                 let is_key = table.unique_keys.iter().any(|key| key.contains(&column.name));
                 let different = if is_key { rows + 2 } else { 1 + rng.below(4) };
                 let values = (0..different).map(|_| pool.value(&column.kind, is_key, rng)).collect();
-                (values, if column.nullable { [0, 20, 60][usize::try_from(rng.below(3)).unwrap_or(0)] } else { 0 })
+                (
+                    values,
+                    if column.nullable { [0, 20, 60][usize::try_from(rng.below(3)).unwrap_or(0)] } else { 0 },
+                )
             })
             .collect();
         let mut keys: Vec<BTreeSet<Vec<Value>>> = vec![BTreeSet::new(); table.unique_keys.len()];
         for _ in 0..rows {
             let mut row: Vec<Value> = columns
                 .iter()
-                .map(|(values, nulls)| {
-                    if rng.below(100) < *nulls { Value::Null } else { pick(values, rng).clone() }
-                })
+                .map(
+                    |(values, nulls)| {
+                        if rng.below(100) < *nulls { Value::Null } else { pick(values, rng).clone() }
+                    },
+                )
                 .collect();
             let referring = self.refer(schema, index, &mut row, rng);
             let key_of = |key: &[String]| -> Option<Vec<Value>> {
@@ -119,9 +123,11 @@ impl Content {
                     key.iter().filter_map(|name| Some(row[place(table, name)?].clone())).collect();
                 (!values.contains(&Value::Null)).then_some(values)
             };
-            let taken = table.unique_keys.iter().zip(&keys).any(|(key, taken)| {
-                key_of(key).is_some_and(|values| taken.contains(&values))
-            });
+            let taken = table
+                .unique_keys
+                .iter()
+                .zip(&keys)
+                .any(|(key, taken)| key_of(key).is_some_and(|values| taken.contains(&values)));
             if !referring || taken {
                 continue;
             }

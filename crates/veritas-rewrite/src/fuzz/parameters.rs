@@ -112,7 +112,9 @@ pub(super) fn kinds(sql: &str, dialect: Dialect, schema: &Schema) -> Result<Vec<
             match expr {
                 Expr::InList { expr, list, .. } => {
                     if let Some(kind) = kind_of(expr, self.scopes, self.kinds.1) {
-                        list.iter().for_each(|item| self.kinds.set(item, &kind, dialect));
+                        for item in list {
+                            self.kinds.set(item, &kind, dialect);
+                        }
                     }
                 }
                 Expr::Between { expr, low, high, .. } => {

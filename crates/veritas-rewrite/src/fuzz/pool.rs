@@ -69,7 +69,9 @@ impl Pool {
             ColumnType::Integer => self.integer(i64::from(i32::MIN), i64::from(i32::MAX), is_key, rng),
             ColumnType::BigInt => self.integer(i64::MIN, i64::MAX, is_key, rng),
             ColumnType::Numeric | ColumnType::Real | ColumnType::Double => {
-                let Value::Integer(whole) = self.integer(-9_999, 9_999, is_key, rng) else { return Value::Null };
+                let Value::Integer(whole) = self.integer(-9_999, 9_999, is_key, rng) else {
+                    return Value::Null;
+                };
                 Value::Text(format!("{whole}{}", pick(&["", ".5", ".25"], rng)))
             }
             ColumnType::Boolean => Value::Boolean(rng.below(2) == 0),
@@ -201,8 +203,7 @@ impl Pool {
                     .iter()
                     .map(|key| {
                         let is_text = rng.below(2) == 0;
-                        let value =
-                            if is_text { string(&self.word(rng)) } else { self.json(depth - 1, rng) };
+                        let value = if is_text { string(&self.word(rng)) } else { self.json(depth - 1, rng) };
                         format!("{}: {value}", string(key))
                     })
                     .collect();

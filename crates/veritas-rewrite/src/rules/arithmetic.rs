@@ -36,12 +36,7 @@ pub(super) fn apply(context: &Context<'_>, query: &Query) -> Option<Draft> {
     Some(Draft::same_rows(query, "an index on the column serves a comparison of the column itself"))
 }
 
-fn convert(
-    subject: &Expr,
-    operator: BinaryOperator,
-    constant: &Expr,
-    scopes: &Scopes<'_>,
-) -> Option<String> {
+fn convert(subject: &Expr, operator: BinaryOperator, constant: &Expr, scopes: &Scopes<'_>) -> Option<String> {
     let Expr::BinaryOp { left, op, right } = subject else { return None };
     let (column, number, turned) = match (shape::integer(left), shape::integer(right)) {
         (None, Some(number)) => (shape::bare(left), number, false),

@@ -41,7 +41,8 @@ pub(super) fn apply(context: &Context<'_>, query: &Query) -> Option<Draft> {
     let (parameter, key, appended) = found?;
     Some(Draft {
         condition: Some(
-            "the caller asks once, with the keys as one array, and tells the rows apart by the key".to_owned(),
+            "the caller asks once, with the keys as one array, and tells the rows apart by the key"
+                .to_owned(),
         ),
         sources: vec![ParameterSource::Every(parameter)],
         form: Some(Form::Batch { parameter, key, appended, ordered: context.ordered }),
@@ -69,9 +70,11 @@ fn convert(context: &Context<'_>, query: &Query, scopes: &Scopes<'_>) -> Option<
     });
     let (index, column, written, parameter) = asked.next()?;
     let rest = |other: usize| other != index;
-    let elsewhere = conditions.iter().enumerate().filter(|(other, _)| rest(*other)).any(|(_, condition)| {
-        text::numbers(*condition, context.dialect).contains(&parameter)
-    });
+    let elsewhere = conditions
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| rest(*other))
+        .any(|(_, condition)| text::numbers(*condition, context.dialect).contains(&parameter));
     let mut without = query.clone();
     shape::selecting_mut(&mut without)?.selection = None;
     if asked.next().is_some() || elsewhere || text::numbers(&without, context.dialect).contains(&parameter) {
@@ -84,9 +87,10 @@ fn convert(context: &Context<'_>, query: &Query, scopes: &Scopes<'_>) -> Option<
         _ => format!("{written} IN (SELECT value FROM json_each(?{added}))"),
     };
     let condition = text::parse_expr(&condition, context.dialect)?;
-    let conditions = conditions.iter().enumerate().map(|(other, kept)| {
-        if rest(other) { (*kept).clone() } else { condition.clone() }
-    });
+    let conditions = conditions
+        .iter()
+        .enumerate()
+        .map(|(other, kept)| if rest(other) { (*kept).clone() } else { condition.clone() });
     let places = projected(select, &within);
     let mut changed = query.clone();
     let batch = shape::selecting_mut(&mut changed)?;

@@ -54,7 +54,12 @@ const DECIMAL: &str = "the text passed is a whole number in plain decimal digits
 const UUID: &str = "the text passed is a UUID in its lower-case form";
 const WHOLE: &str = "the number passed is whole, and within 64 bits";
 
-fn compare(subject: &Expr, operator: &BinaryOperator, constant: &Expr, scopes: &Scopes<'_>) -> Option<Compared> {
+fn compare(
+    subject: &Expr,
+    operator: &BinaryOperator,
+    constant: &Expr,
+    scopes: &Scopes<'_>,
+) -> Option<Compared> {
     if let Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } = subject {
         let column = shape::bare(expr);
         let kind = &scopes.resolve(column)?.column.kind;
@@ -69,11 +74,10 @@ fn compare(subject: &Expr, operator: &BinaryOperator, constant: &Expr, scopes: &
                 };
                 Some((format!("{column} {operator} {value}"), None))
             }
-            Target::Width(_) => None,
             Target::Numeric if kind.is_integer() => {
                 Some((rounded(column, operator, &fraction(constant)?)?, None))
             }
-            Target::Numeric => None,
+            Target::Width(_) | Target::Numeric => None,
         };
     }
     let kind = &scopes.resolve(subject)?.column.kind;
@@ -132,30 +136,44 @@ fn as_text(column: &Expr, kind: &ColumnType, operator: &BinaryOperator, constant
             kind if kind.is_integer() => {
                 Some((format!("{column} = CAST(CAST({constant} AS TEXT) AS BIGINT)"), Some(DECIMAL)))
             }
-            ColumnType::Uuid => Some((format!("{column} = CAST(CAST({constant} AS TEXT) AS UUID)"), Some(UUID))),
+            ColumnType::Uuid => {
+                Some((format!("{column} = CAST(CAST({constant} AS TEXT) AS UUID)"), Some(UUID)))
+            }
             _ => None,
         };
     }
     let written = shape::text(constant)?;
     let sql = match converted(kind, written)? {
-        Some(value) => format!("{column} = {value}"),
-        None => "FALSE".to_owned(),
+        Converted::Value(value) => format!("{column} = {value}"),
+        Converted::Nothing => "FALSE".to_owned(),
     };
     Some((sql, None))
 }
 
-/// Returns the value of which `written` is the text; an inner `None` where there is none.
-fn converted(kind: &ColumnType, written: &str) -> Option<Option<String>> {
+/// What a text means among the values of a type.
+enum Converted {
+    /// This value, as SQL, has this text.
+    Value(String),
+    /// No value has it.
+    Nothing,
+}
+
+/// Returns the value of which `written` is the text; `None` for a type that is not known.
+fn converted(kind: &ColumnType, written: &str) -> Option<Converted> {
     match kind {
         kind if kind.is_integer() => {
             let value = written.parse::<i64>().ok().filter(|value| value.to_string() == written);
-            Some(value.map(|value| value.to_string()))
+            Some(value.map_or(Converted::Nothing, |value| Converted::Value(value.to_string())))
         }
         ColumnType::Uuid => {
             let groups: Vec<usize> = written.split('-').map(str::len).collect();
             let is_uuid = groups == [8, 4, 4, 4, 12]
                 && written.chars().all(|letter| matches!(letter, '0'..='9' | 'a'..='f' | '-'));
-            Some(is_uuid.then(|| format!("CAST('{written}' AS UUID)")))
+            Some(if is_uuid {
+                Converted::Value(format!("CAST('{written}' AS UUID)"))
+            } else {
+                Converted::Nothing
+            })
         }
         _ => None,
     }
@@ -174,7 +192,9 @@ fn in_list(expr: &Expr, list: &[Expr], scopes: &Scopes<'_>) -> Option<String> {
     let mut values = Vec::new();
     for item in list {
         // A text that no value has is left out.
-        values.extend(converted(kind, shape::text(item)?)?);
+        if let Converted::Value(value) = converted(kind, shape::text(item)?)? {
+            values.push(value);
+        }
     }
     Some(if values.is_empty() { "FALSE".to_owned() } else { format!("{column} IN ({})", values.join(", ")) })
 }

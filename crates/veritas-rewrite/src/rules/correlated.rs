@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Join, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Join, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, VisitMut,
+    VisitorMut,
 };
 
 use crate::{
@@ -119,7 +120,8 @@ fn convert(subquery: &Query, outer: &Select, scopes: &Scopes<'_>, number: usize)
     let inner = shape::plain_select(subquery)?;
     let [item] = inner.projection.as_slice() else { return None };
     let result = shape::item_expr(item)?;
-    let is_one_row = shape::group_keys(inner)?.is_empty() && inner.having.is_none() && shape::has_aggregate(result);
+    let is_one_row =
+        shape::group_keys(inner)?.is_empty() && inner.having.is_none() && shape::has_aggregate(result);
     let within = scopes.within(inner);
     if !is_one_row
         || inner.distinct.is_some()

@@ -47,9 +47,10 @@ pub(super) fn apply(context: &Context<'_>, query: &Query) -> Option<Draft> {
 fn whole(context: &Context<'_>, query: &Query) -> Option<Query> {
     let select = shape::plain_select(query)?;
     let [item] = select.projection.as_slice() else { return None };
-    let (exists, counted) = shape::comparisons(shape::item_expr(item)?).into_iter().find_map(|comparison| {
-        Some((is_some(&comparison.operator, comparison.constant)?, comparison.subject.clone()))
-    })?;
+    let (exists, counted) =
+        shape::comparisons(shape::item_expr(item)?).into_iter().find_map(|comparison| {
+            Some((is_some(&comparison.operator, comparison.constant)?, comparison.subject.clone()))
+        })?;
     let expr = existing(select, &counted, &context.scopes, exists)?;
     let name = match item {
         SelectItem::ExprWithAlias { alias, .. } => format!(" AS {alias}"),
@@ -82,7 +83,9 @@ fn existing(select: &Select, counted: &Expr, scopes: &Scopes<'_>, exists: bool) 
             return None;
         }
         let FunctionArguments::List(list) = &function.args else { return None };
-        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else { return None };
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else {
+            return None;
+        };
         if !list.clauses.is_empty() || shape::has_query(argument) {
             return None;
         }

@@ -43,5 +43,7 @@ pub(super) fn returns_no_duplicates(select: &Select, within: &Scopes<'_>) -> boo
         return shape::is_grouped(select) || determine(select, within, &columns);
     }
     // Groups that print alike are different groups only where equal is identical.
-    keys.iter().all(|key| within.resolve(key).is_some_and(|key| key.column.kind.is_exact() && columns.contains(&key)))
+    keys.iter().all(|key| {
+        within.resolve(key).is_some_and(|key| key.column.kind.is_exact() && columns.contains(&key))
+    })
 }

@@ -7,7 +7,9 @@
 //! `EXISTS`; a row is kept when all are true for some match, in both texts. An order is by
 //! columns of `a`, because `DISTINCT` asks for that.
 
-use sqlparser::ast::{Distinct, Expr, JoinConstraint, JoinOperator, Query, Select, TableFactor, TableWithJoins};
+use sqlparser::ast::{
+    Distinct, Expr, JoinConstraint, JoinOperator, Query, Select, TableFactor, TableWithJoins,
+};
 
 use crate::{
     keys::projected,
@@ -68,18 +70,16 @@ fn convert(select: &Select, scopes: &Scopes<'_>) -> Option<Select> {
     }
     conditions.extend(shape::conjuncts(select.selection.as_ref()));
     let (outside, inside): (Vec<&Expr>, Vec<&Expr>) = conditions.into_iter().partition(|condition| {
-        scopes.columns(*condition).is_some_and(|columns| {
-            columns.iter().all(|column| column.depth > 0 || column.source == kept)
-        })
+        scopes
+            .columns(*condition)
+            .is_some_and(|columns| columns.iter().all(|column| column.depth > 0 || column.source == kept))
     });
     let relation = factors.remove(kept);
     let others: Vec<String> = factors.iter().map(ToString::to_string).collect();
     let inside = shape::conjunction(inside.into_iter().cloned())
         .map_or_else(String::new, |condition| format!(" WHERE {condition}"));
-    let exists = text::parse_expr(
-        &format!("EXISTS (SELECT 1 FROM {}{inside})", others.join(", ")),
-        scopes.dialect,
-    )?;
+    let exists =
+        text::parse_expr(&format!("EXISTS (SELECT 1 FROM {}{inside})", others.join(", ")), scopes.dialect)?;
     Some(Select {
         distinct: None,
         from: vec![TableWithJoins { relation, joins: Vec::new() }],

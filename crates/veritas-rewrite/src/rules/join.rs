@@ -42,7 +42,10 @@ fn without_one(query: &Query, scopes: &Scopes<'_>) -> Option<Query> {
     let outer = select.from.iter().flat_map(|item| &item.joins).any(|join| {
         !matches!(
             join.join_operator,
-            JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::Left(_) | JoinOperator::LeftOuter(_)
+            JoinOperator::Join(_)
+                | JoinOperator::Inner(_)
+                | JoinOperator::Left(_)
+                | JoinOperator::LeftOuter(_)
         )
     });
     if within.innermost().opaque || !only_tables || wild || outer || merges_columns(select) {
@@ -119,11 +122,16 @@ fn guards(operator: &JoinOperator, source: usize, within: &Scopes<'_>) -> Option
 }
 
 /// Returns whether anything but the condition of the join names `source`, or may do so.
-fn is_named(query: &Query, select: &Select, source: usize, join: (usize, usize), within: &Scopes<'_>) -> bool {
+fn is_named(
+    query: &Query,
+    select: &Select,
+    source: usize,
+    join: (usize, usize),
+    within: &Scopes<'_>,
+) -> bool {
     let names = |columns: Option<Vec<Resolved<'_>>>| {
-        columns.is_none_or(|columns| {
-            columns.iter().any(|column| column.depth == 0 && column.source == source)
-        })
+        columns
+            .is_none_or(|columns| columns.iter().any(|column| column.depth == 0 && column.source == source))
     };
     let alias = &within.innermost().sources[source].alias;
     let projected = select.projection.iter().any(|item| match item {

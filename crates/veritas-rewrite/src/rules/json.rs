@@ -73,7 +73,9 @@ fn path(expr: &Expr) -> Option<(&Expr, Vec<&str>)> {
             _ => None,
         }
     }
-    let Expr::BinaryOp { left, op: BinaryOperator::LongArrow, right } = shape::bare(expr) else { return None };
+    let Expr::BinaryOp { left, op: BinaryOperator::LongArrow, right } = shape::bare(expr) else {
+        return None;
+    };
     let mut keys = Vec::new();
     let column = steps(left, &mut keys)?;
     keys.push(shape::text(right)?);
@@ -83,13 +85,15 @@ fn path(expr: &Expr) -> Option<(&Expr, Vec<&str>)> {
 fn contains(column: &Expr, keys: &[&str], constant: &Expr) -> Option<String> {
     if shape::is_parameter(constant) {
         let value = format!("CAST({constant} AS TEXT)");
-        let nested = keys.iter().rev().fold(value, |value, key| {
-            format!("jsonb_build_object({}, {value})", text::literal(key))
-        });
+        let nested = keys
+            .iter()
+            .rev()
+            .fold(value, |value, key| format!("jsonb_build_object({}, {value})", text::literal(key)));
         return Some(format!("{column} @> {nested}"));
     }
     let value = shape::text(constant).filter(|value| only_a_string_prints_as(value))?;
-    let document = keys.iter().rev().fold(quoted(value), |value, key| format!("{{{}: {value}}}", quoted(key)));
+    let document =
+        keys.iter().rev().fold(quoted(value), |value, key| format!("{{{}: {value}}}", quoted(key)));
     Some(format!("{column} @> CAST({} AS JSONB)", text::literal(&document)))
 }
 

@@ -33,7 +33,8 @@ pub(super) fn apply(context: &Context<'_>, query: &Query) -> Option<Draft> {
                 if !matches!(join.relation, TableFactor::Table { .. }) {
                     return changed;
                 }
-                if let JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) = &join.join_operator
+                if let JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) =
+                    &join.join_operator
                     && rejecting.contains(&source)
                 {
                     join.join_operator = JoinOperator::Inner(constraint.clone());
@@ -50,14 +51,21 @@ pub(super) fn apply(context: &Context<'_>, query: &Query) -> Option<Draft> {
 /// Returns the sources of the innermost scope for whose `NULL`s a condition is not true.
 fn rejects(condition: &Expr, scopes: &Scopes<'_>) -> Vec<usize> {
     let of = |expr: &Expr| {
-        scopes.resolve(expr).filter(|column| column.depth == 0).map(|column| column.source).into_iter().collect()
+        scopes
+            .resolve(expr)
+            .filter(|column| column.depth == 0)
+            .map(|column| column.source)
+            .into_iter()
+            .collect()
     };
     match condition {
         Expr::IsNotNull(expr)
         | Expr::InList { expr, negated: false, .. }
         | Expr::Between { expr, negated: false, .. }
         | Expr::Like { expr, negated: false, any: false, .. } => of(expr),
-        Expr::BinaryOp { left, op, right } if shape::turned(op).is_some() && *op != BinaryOperator::Spaceship => {
+        Expr::BinaryOp { left, op, right }
+            if shape::turned(op).is_some() && *op != BinaryOperator::Spaceship =>
+        {
             [of(left), of(right)].concat()
         }
         _ => Vec::new(),

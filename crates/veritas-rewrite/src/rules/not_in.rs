@@ -57,9 +57,9 @@ fn convert(x: &Expr, subquery: &Query, scopes: &Scopes<'_>) -> Option<Expr> {
     }
     let moved = qualified(x, scopes, &within)?;
     let conditions = shape::conjuncts(inner.selection.as_ref());
-    let is_asked_not_null = conditions
-        .iter()
-        .any(|condition| matches!(condition, Expr::IsNotNull(column) if shape::bare(column) == shape::bare(y)));
+    let is_asked_not_null = conditions.iter().any(
+        |condition| matches!(condition, Expr::IsNotNull(column) if shape::bare(column) == shape::bare(y)),
+    );
     let y_nullable = !is_asked_not_null && is_nullable(y, &within);
 
     let not_exists = |added: Option<String>| {
@@ -85,7 +85,9 @@ fn convert(x: &Expr, subquery: &Query, scopes: &Scopes<'_>) -> Option<Expr> {
 
 fn operand(expr: &Expr) -> String {
     match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) | Expr::Nested(_) => expr.to_string(),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) | Expr::Nested(_) => {
+            expr.to_string()
+        }
         _ => format!("({expr})"),
     }
 }
@@ -125,4 +127,3 @@ fn qualified(x: &Expr, scopes: &Scopes<'_>, within: &Scopes<'_>) -> Option<Expr>
         });
     (known && same).then_some(moved)
 }
-

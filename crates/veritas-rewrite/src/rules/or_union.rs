@@ -55,9 +55,13 @@ fn split(query: &Query, scopes: &Scopes<'_>) -> Option<Query> {
     let branch = |side: usize| -> Option<Box<SetExpr>> {
         let before = conditions[..index].iter().map(|condition| (*condition).clone());
         let after = conditions[index + 1..].iter().map(|condition| (*condition).clone());
-        let earlier =
-            sides[..side].iter().map(|side| Expr::IsNotTrue(Box::new(Expr::Nested(Box::new((*side).clone())))));
-        let selection = before.chain([sides[side].clone()]).chain(earlier.map(|expr| Expr::Nested(Box::new(expr)))).chain(after);
+        let earlier = sides[..side]
+            .iter()
+            .map(|side| Expr::IsNotTrue(Box::new(Expr::Nested(Box::new((*side).clone())))));
+        let selection = before
+            .chain([sides[side].clone()])
+            .chain(earlier.map(|expr| Expr::Nested(Box::new(expr))))
+            .chain(after);
         Some(Box::new(SetExpr::Select(Box::new(Select {
             selection: shape::conjunction(selection),
             ..select.clone()

@@ -111,9 +111,9 @@ fn part(expr: &Expr) -> Option<(Part, &Expr)> {
             }
         }
         Expr::Extract { field: DateTimeField::Year, expr, .. } => Some((Part::Year, expr)),
-        Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type: DataType::Date, .. } => {
-            Some((Part::Date, expr))
-        }
+        Expr::Cast {
+            kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type: DataType::Date, ..
+        } => Some((Part::Date, expr)),
         _ => None,
     }
 }
@@ -144,7 +144,8 @@ impl Day {
             Expr::Cast { expr, data_type: DataType::Date, .. } => shape::bare(expr),
             Expr::TypedString(typed) if typed.data_type == DataType::Date && !typed.uses_odbc_syntax => {
                 let day = typed.value.value.clone().into_string()?;
-                return is_day(&day).then(|| Self { sql: format!("CAST({} AS DATE)", text::literal(&day)), passed: false });
+                return is_day(&day)
+                    .then(|| Self { sql: format!("CAST({} AS DATE)", text::literal(&day)), passed: false });
             }
             other => other,
         };
@@ -183,8 +184,12 @@ fn year(column: &Expr, zoned: bool, constant: &Expr) -> Option<Range> {
 
 fn truncated(column: &Expr, zoned: bool, unit: &str, step: &str, constant: &Expr) -> Option<Range> {
     let inner = match shape::bare(constant) {
-        Expr::Cast { expr, data_type: DataType::Timestamp(None, _) | DataType::Date, .. } => shape::bare(expr),
-        Expr::TypedString(typed) if matches!(typed.data_type, DataType::Timestamp(None, _) | DataType::Date) => {
+        Expr::Cast { expr, data_type: DataType::Timestamp(None, _) | DataType::Date, .. } => {
+            shape::bare(expr)
+        }
+        Expr::TypedString(typed)
+            if matches!(typed.data_type, DataType::Timestamp(None, _) | DataType::Date) =>
+        {
             let time = typed.value.value.clone().into_string()?;
             &text::parse_expr(&text::literal(&time), Dialect::PostgreSql)?
         }

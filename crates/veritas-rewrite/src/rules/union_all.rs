@@ -22,8 +22,9 @@ pub(super) fn apply(context: &Context<'_>, query: &Query) -> Option<Draft> {
         let nobody_counts = matches!(place, Place::Exists | Place::In)
             && shape::is_unlimited(query)
             && query.order_by.is_none();
-        let unneeded = sides(&query.body)
-            .is_some_and(|sides| nobody_counts || (query.with.is_none() && have_no_duplicates(&sides, scopes)));
+        let unneeded = sides(&query.body).is_some_and(|sides| {
+            nobody_counts || (query.with.is_none() && have_no_duplicates(&sides, scopes))
+        });
         if unneeded {
             keep_all(&mut query.body);
         }
@@ -80,7 +81,8 @@ fn have_no_duplicates(sides: &[&Select], scopes: &Scopes<'_>) -> bool {
 
 /// Returns whether every side has another constant in this place of its projection.
 fn are_tags(sides: &[&Select], place: usize, scopes: &Scopes<'_>) -> bool {
-    let known = |side: &&Select| side.projection[..=place].iter().all(|item| shape::item_expr(item).is_some());
+    let known =
+        |side: &&Select| side.projection[..=place].iter().all(|item| shape::item_expr(item).is_some());
     if !sides.iter().all(known) {
         return false;
     }

@@ -31,7 +31,10 @@ impl Case {
 }
 
 pub(crate) fn schema() -> Schema {
-    let table = |name: &str, columns: &[(&str, &str, bool)], keys: &[&[&str]], foreign: &[(&str, &str, &str)]| {
+    let table = |name: &str,
+                 columns: &[(&str, &str, bool)],
+                 keys: &[&[&str]],
+                 foreign: &[(&str, &str, &str)]| {
         Table {
             schema: None,
             name: name.into(),
@@ -43,10 +46,7 @@ pub(crate) fn schema() -> Schema {
                     nullable: *nullable,
                 })
                 .collect(),
-            unique_keys: keys
-                .iter()
-                .map(|key| key.iter().map(|name| (*name).to_owned()).collect())
-                .collect(),
+            unique_keys: keys.iter().map(|key| key.iter().map(|name| (*name).to_owned()).collect()).collect(),
             foreign_keys: foreign
                 .iter()
                 .map(|(column, table, referenced)| ForeignKey {
@@ -293,7 +293,10 @@ pub(crate) const CASES: &[Case] = &[
         "SELECT id FROM customers WHERE coalesce(country, 'de') = 'de' AND coalesce(vip, true)",
         false,
         &[
-            ("the default is forgotten", "SELECT id FROM customers WHERE country = 'de' AND vip IS NOT FALSE"),
+            (
+                "the default is forgotten",
+                "SELECT id FROM customers WHERE country = 'de' AND vip IS NOT FALSE",
+            ),
             (
                 "an unknown truth value is false",
                 "SELECT id FROM customers WHERE (country = 'de' OR country IS NULL) AND vip",
@@ -394,7 +397,10 @@ pub(crate) const CASES: &[Case] = &[
         Rule::CountToExists,
         "SELECT count(*) > 0 FROM orders WHERE status = $1",
         true,
-        &[("the condition is lost", "SELECT EXISTS (SELECT 1 FROM orders) AND $1::text IS NOT DISTINCT FROM $1::text")],
+        &[(
+            "the condition is lost",
+            "SELECT EXISTS (SELECT 1 FROM orders) AND $1::text IS NOT DISTINCT FROM $1::text",
+        )],
     ),
     case(
         Rule::UnneededOrderBy,
@@ -471,10 +477,7 @@ pub(crate) const CASES: &[Case] = &[
                 "an array with the text passes",
                 "SELECT id FROM orders WHERE doc @> '{\"state\": \"open\"}' OR doc @> '{\"state\": [\"open\"]}' OR doc -> 'a' ->> 'b' = $1",
             ),
-            (
-                "the key is enough",
-                "SELECT id FROM orders WHERE doc ? 'state' OR doc -> 'a' ->> 'b' = $1",
-            ),
+            ("the key is enough", "SELECT id FROM orders WHERE doc ? 'state' OR doc -> 'a' ->> 'b' = $1"),
         ],
     ),
     case(
@@ -490,10 +493,7 @@ pub(crate) const CASES: &[Case] = &[
         Rule::UnneededJoin,
         "SELECT o.id, o.status FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.quantity > $1",
         true,
-        &[(
-            "a row without a partner stays",
-            "SELECT o.id, o.status FROM orders o WHERE o.quantity > $1",
-        )],
+        &[("a row without a partner stays", "SELECT o.id, o.status FROM orders o WHERE o.quantity > $1")],
     ),
     case(
         Rule::UnneededJoin,
@@ -508,10 +508,7 @@ pub(crate) const CASES: &[Case] = &[
         Rule::WildcardToColumns,
         "SELECT * FROM orders WHERE quantity >= $1 ORDER BY id",
         true,
-        &[(
-            "another column",
-            "SELECT orders.id, orders.note FROM orders WHERE quantity >= $1 ORDER BY id",
-        )],
+        &[("another column", "SELECT orders.id, orders.note FROM orders WHERE quantity >= $1 ORDER BY id")],
     ),
     case(
         Rule::SingleToBatch,

@@ -31,7 +31,8 @@ fn fuzzed(
 ) -> Report {
     let sql = Case::written(case.sql, dialect);
     let effort = Effort { seed: 7, databases, parameter_sets: 2 };
-    check(&sql, rewrite, dialect, &schema(), database, &effort).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    check(&sql, rewrite, dialect, &schema(), database, &effort)
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     error::Error,
+    fmt::Write as _,
 };
 
 use tokio::runtime::{Builder, Runtime};
@@ -24,7 +25,8 @@ pub(crate) struct Postgres {
     filled: u64,
 }
 
-/// Plans differ by what the planner may use: each database gets another of these.
+/// Plans differ by what the planner may use: each database gets another of these. What is off
+/// costs so much that every plan would be compiled, so that compiling is off.
 const PLANNERS: [&str; 5] = [
     "",
     "SET LOCAL enable_hashjoin = off; SET LOCAL enable_hashagg = off;",
@@ -39,7 +41,10 @@ impl Postgres {
         let client = runtime.block_on(async {
             let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the server answers");
             tokio::spawn(connection);
-            client.batch_execute("SET timezone = 'Europe/Berlin'").await.expect("a setting is set");
+            client
+                .batch_execute("SET timezone = 'Europe/Berlin'; SET jit = off")
+                .await
+                .expect("a setting is set");
             client
         });
         Self { runtime, client, schema: Schema::default(), prepared: HashMap::new(), filled: 0 }
@@ -67,8 +72,7 @@ impl Postgres {
                 let columns = runtime.block_on(client.prepare(sql))?.columns().len();
                 let names: Vec<String> = (0..columns).map(|index| format!("c{index}")).collect();
                 let texts: Vec<String> = names.iter().map(|name| format!("{name}::text")).collect();
-                let wrapped =
-                    format!("SELECT {} FROM ({sql}) AS q({})", texts.join(", "), names.join(", "));
+                let wrapped = format!("SELECT {} FROM ({sql}) AS q({})", texts.join(", "), names.join(", "));
                 Ok(place.insert(runtime.block_on(client.prepare(&wrapped))?).clone())
             }
         }
@@ -98,7 +102,8 @@ impl Database for Postgres {
                 })
                 .collect();
             if !rows.is_empty() {
-                script.push_str(&format!("INSERT INTO {} VALUES {};", table.name, rows.join(", ")));
+                write!(script, "INSERT INTO {} VALUES {};", table.name, rows.join(", "))
+                    .expect("a string takes it");
             }
         }
         self.batch(&script)

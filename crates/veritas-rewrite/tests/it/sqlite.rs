@@ -54,7 +54,9 @@ impl Database for Sqlite {
             let places = vec!["?"; table.columns.len()].join(", ");
             let insert = format!("INSERT INTO {} VALUES ({places})", table.name);
             for row in &content.tables[*index] {
-                self.connection.prepare_cached(&insert)?.execute(params_from_iter(row.iter().map(sql_value)))?;
+                self.connection
+                    .prepare_cached(&insert)?
+                    .execute(params_from_iter(row.iter().map(sql_value)))?;
             }
         }
         Ok(())

@@ -1,8 +1,6 @@
 //! What is offered, and what is not, as text.
 
-use veritas_rewrite::{
-    Dialect, Form, ParameterSource, Rewrite, Rule, Schema, index_hints, rewrites,
-};
+use veritas_rewrite::{Dialect, Form, ParameterSource, Rewrite, Rule, Schema, index_hints, rewrites};
 
 use crate::cases::schema;
 
@@ -72,10 +70,7 @@ fn not_in_is_plain_only_where_nothing_can_be_null() {
          c.id = customer_id)",
     );
     // The same name in the subquery would capture the column.
-    refuses(
-        Rule::NotInToNotExists,
-        "SELECT name FROM customers WHERE age NOT IN (SELECT id FROM customers)",
-    );
+    refuses(Rule::NotInToNotExists, "SELECT name FROM customers WHERE age NOT IN (SELECT id FROM customers)");
     // The outer join brings NULLs into a column that is declared NOT NULL.
     offers(
         Rule::NotInToNotExists,
@@ -95,7 +90,10 @@ fn conversions_move_only_where_their_result_is_certain() {
     refuses(Rule::CastToValue, "SELECT id FROM orders WHERE status::integer = 7");
     refuses(Rule::CastToValue, "SELECT id FROM orders WHERE weight::integer = 7");
     refuses(Rule::FunctionToRange, "SELECT id FROM orders WHERE date(created_at) = '2024-1-1'");
-    refuses(Rule::FunctionToRange, "SELECT id FROM orders WHERE NOT date_trunc('day', created_at) = '2024-01-01'");
+    refuses(
+        Rule::FunctionToRange,
+        "SELECT id FROM orders WHERE NOT date_trunc('day', created_at) = '2024-01-01'",
+    );
     refuses(Rule::JsonToContainment, "SELECT id FROM orders WHERE doc ->> 'n' = '5'");
     refuses(Rule::JsonToContainment, "SELECT id FROM orders WHERE doc ->> 'n' = 'true'");
     refuses(Rule::ArithmeticToValue, "SELECT id FROM orders WHERE quantity / 2 = 3");
@@ -122,7 +120,10 @@ fn a_duplicate_that_may_be_there_keeps_its_distinct() {
 fn a_join_goes_only_where_a_foreign_key_or_a_unique_key_says_so() {
     refuses(Rule::UnneededJoin, "SELECT o.id FROM orders o JOIN customers c ON c.age = o.customer_id");
     refuses(Rule::UnneededJoin, "SELECT o.id FROM orders o JOIN customers c ON c.id = o.quantity");
-    refuses(Rule::UnneededJoin, "SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE c.age = 1");
+    refuses(
+        Rule::UnneededJoin,
+        "SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE c.age = 1",
+    );
     refuses(Rule::UnneededJoin, "SELECT * FROM orders o JOIN customers c ON c.id = o.customer_id");
     refuses(Rule::UnneededJoin, "SELECT o.id FROM orders o LEFT JOIN items i ON i.order_id = o.id");
     refuses(
@@ -151,7 +152,8 @@ fn nothing_is_offered_for_what_depends_on_the_plan() {
 
 #[test]
 fn what_the_schema_does_not_know_is_not_relied_on() {
-    let sql = "SELECT id FROM orders WHERE coalesce(quantity, 0) = 1 AND id NOT IN (SELECT order_id FROM items)";
+    let sql =
+        "SELECT id FROM orders WHERE coalesce(quantity, 0) = 1 AND id NOT IN (SELECT order_id FROM items)";
     assert_eq!(rewrites(sql, Dialect::PostgreSql, &Schema::default()), Ok(vec![]));
     // A common table expression takes a table's name.
     refuses(
@@ -167,14 +169,16 @@ fn what_the_schema_does_not_know_is_not_relied_on() {
 
 #[test]
 fn positional_parameters_are_mapped_as_often_as_they_are_there() {
-    let offered = all("SELECT id FROM orders WHERE quantity = ? AND (note = ? OR customer_id = ?)", Dialect::MySql);
+    let offered =
+        all("SELECT id FROM orders WHERE quantity = ? AND (note = ? OR customer_id = ?)", Dialect::MySql);
     let union = offered.iter().find(|rewrite| rewrite.rule == Rule::OrToUnionAll).expect("an OR is split");
     assert_eq!(
         union.sql,
         "SELECT id FROM orders WHERE quantity = ? AND note = ? UNION ALL SELECT id FROM orders WHERE quantity = ? \
          AND customer_id = ? AND ((note = ?) IS NOT TRUE)"
     );
-    let same = |numbers: &[usize]| numbers.iter().map(|number| ParameterSource::Same(*number)).collect::<Vec<_>>();
+    let same =
+        |numbers: &[usize]| numbers.iter().map(|number| ParameterSource::Same(*number)).collect::<Vec<_>>();
     assert_eq!(union.parameters.0, same(&[1, 2, 1, 3, 2]));
     assert!(!union.parameters.is_identity());
 }
