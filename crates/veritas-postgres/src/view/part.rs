@@ -10,12 +10,13 @@ use crate::session::{Session, SessionError};
 /// How much longer than the server's own limit we wait before we give the session up.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Names mean those of the system only, whatever the role's path says, and one
-/// statement takes no longer than a part may.
+/// Names mean those of the system only, whatever the role's path says; one statement takes no
+/// longer than a part may; and nothing is compiled, which would take longer than it saves.
 const BEGIN: &str = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', false), \
-                     pg_catalog.set_config('statement_timeout', $1, false)";
+                     pg_catalog.set_config('statement_timeout', $1, false), \
+                     pg_catalog.set_config('jit', 'off', false)";
 /// Back to what the session was opened with.
-const END: &str = "RESET search_path; RESET statement_timeout";
+const END: &str = "RESET search_path; RESET statement_timeout; RESET jit";
 
 /// The session while a reading is taken.
 pub(super) struct Parts<'a> {

@@ -154,15 +154,30 @@ fn merged(entries: impl Iterator<Item = ServerStatement>) -> Vec<ServerStatement
     statements
 }
 
-/// Tells whether a statement only asks the server about itself, as we do and tools do.
+/// Tells whether a statement only asks the server about itself, as we do and tools do: it reads
+/// catalogues, and nothing else but what it makes itself.
 fn is_about_the_server(statement: &ServerStatement) -> bool {
+    const OTHERS: [&str; 5] = [
+        "select pg_catalog.set_config(",
+        "select case when not pg_is_in_recovery()",
+        "reset ",
+        "set ",
+        "explain ",
+    ];
+    let text = statement.normalized.as_str();
     let is_catalogue = |table: &String| {
         let name = table.rsplit('.').next().unwrap_or(table);
         name.trim_matches('"').starts_with("pg_") || table.starts_with("information_schema.")
     };
-    let own_settings = ["select pg_catalog.set_config", "reset ", "set ", "explain "];
-    let about_settings = own_settings.iter().any(|start| statement.normalized.starts_with(start));
-    about_settings || (!statement.tables.is_empty() && statement.tables.iter().all(is_catalogue))
+    // A name that the statement gives to a part of itself, a function, or a column that is taken apart.
+    let is_own = |table: &String| {
+        let named = [" as (", " as materialized(", " as materialized (", "("];
+        named.iter().any(|after| text.contains(&format!("{table}{after}")))
+            || text.contains(&format!("extract(? from {table})"))
+    };
+    OTHERS.iter().any(|start| text.starts_with(start))
+        || (statement.tables.iter().any(is_catalogue)
+            && statement.tables.iter().all(|table| is_catalogue(table) || is_own(table)))
 }
 
 #[cfg(test)]
@@ -183,6 +198,12 @@ mod tests {
         assert!(own("SELECT relname FROM pg_catalog.pg_class c JOIN pg_namespace n ON true"));
         assert!(own("SELECT * FROM information_schema.tables"));
         assert!(!own("SELECT * FROM orders JOIN pg_class ON true"));
+        assert!(own(
+            "WITH a AS MATERIALIZED (SELECT oid FROM pg_class) SELECT * FROM a, generate_series(1, 2)"
+        ));
+        assert!(!own("WITH a AS (SELECT id FROM orders) SELECT * FROM a, pg_class"));
+        assert!(own("SELECT extract($1 FROM replay_lag) FROM pg_stat_replication"));
+        assert!(!own("SELECT * FROM newest_orders($1)"));
         assert!(!own("SELECT $1"));
         assert!(!own("BEGIN"));
     }

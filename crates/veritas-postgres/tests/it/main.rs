@@ -7,3 +7,5 @@ mod doctor_planted;
 mod grants;
 mod migration;
 mod scratch;
+mod session;
+mod view;
