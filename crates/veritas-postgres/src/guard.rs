@@ -22,8 +22,13 @@
 //! protocol, which takes one statement only, inside of a read-only transaction that is
 //! always rolled back, under limits of time.
 
+mod catalogue;
 mod explain;
+mod meaning;
+mod placeholders;
 mod refusal;
+mod statement;
+mod words;
 
 use crate::{plan::Relation, session::Session};
 
@@ -54,6 +59,9 @@ pub enum Verb {
 pub struct Explainable {
     text: String,
     verb: Verb,
+    /// For each parameter that is sent, the number that it had.
+    sent: Vec<usize>,
+    /// The parameters of the statement as it came.
     parameters: usize,
     relations: Vec<Relation>,
     repeatable: bool,
@@ -113,7 +121,41 @@ impl<'a> Guard<'a> {
     ///
     /// Why it may not; [`Refusal::NotAsked`] when the catalogues could not be read.
     pub fn check(&mut self, sql: &str) -> Result<Explainable, Refusal> {
-        let _ = (sql, &self.session);
-        Err(Refusal::Malformed)
+        let Read { text, verb, sent, parameters, meaning } = read(sql)?;
+        let relations = catalogue::check(self.session, &meaning)?;
+        Ok(Explainable {
+            text,
+            verb,
+            sent,
+            parameters,
+            relations,
+            repeatable: !meaning.changes,
+            generic_only: meaning.parameter_sizes,
+        })
     }
+}
+
+/// What can be told of a statement without asking the server.
+struct Read {
+    text: String,
+    verb: Verb,
+    sent: Vec<usize>,
+    parameters: usize,
+    meaning: meaning::Meaning,
+}
+
+fn read(sql: &str) -> Result<Read, Refusal> {
+    let words = words::cut(sql)?;
+    let numbers = words.iter().filter_map(|word| match word {
+        words::Word::Parameter(number) => Some(*number),
+        _ => None,
+    });
+    let parameters = numbers.max().unwrap_or(0);
+    let mut words = placeholders::restore(words);
+    let sent = placeholders::close_gaps(&mut words);
+    let verb = statement::verb(&words)?;
+    let meaning = meaning::of(&words)?;
+    let text = words::write(&words);
+    statement::prove(&text, verb)?;
+    Ok(Read { text, verb, sent, parameters, meaning })
 }

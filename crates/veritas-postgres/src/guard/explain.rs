@@ -82,8 +82,12 @@ impl Explainable {
         }
         session.batch(BEGIN)?;
         let planned = match parameters {
-            Parameters::Values(values) => self.custom(session, values),
-            Parameters::Unknown if self.parameters == 0 => self.custom(session, &[]),
+            Parameters::Values(values) => {
+                let sent: Vec<Option<String>> =
+                    self.sent.iter().map(|number| values[number - 1].clone()).collect();
+                self.custom(session, &sent)
+            }
+            Parameters::Unknown if self.sent.is_empty() => self.custom(session, &[]),
             Parameters::Unknown => self.generic(session),
         };
         let ended = session.batch(ROLLBACK);
@@ -108,7 +112,7 @@ impl Explainable {
         // A savepoint is not needed: the transaction ends with the first error.
         let _none =
             session.execute(&format!("PREPARE {PREPARED} AS {}", self.text), &[]).map_err(of_types)?;
-        let nulls = vec!["NULL"; self.parameters].join(", ");
+        let nulls = vec!["NULL"; self.sent.len()].join(", ");
         let planned = read(session, &format!("{EXPLAIN}EXECUTE {PREPARED}({nulls})"), &[]);
         if planned.is_ok() {
             session.batch(&format!("DEALLOCATE {PREPARED}"))?;

@@ -9,3 +9,7 @@ mod migration;
 mod scratch;
 mod session;
 mod view;
+mod guard;
+#[expect(dead_code, reason = "the long form of the proof is an example")]
+#[path = "../escapes/proof.rs"]
+mod proof;
