@@ -1,85 +1,64 @@
-//! What recording a statement costs, and what normalizing one costs beside a
-//! parser's tokenizer. `cargo bench -p veritas-database --bench recorder`.
+//! What recording a statement costs, beside other ways to observe one.
+//! `cargo bench -p veritas-database --bench recorder`.
 
-use std::{hint::black_box, sync::Arc, time::Duration};
+#[path = "shared/measure.rs"]
+mod measure;
 
-use sqlparser::{dialect::GenericDialect, tokenizer::Tokenizer};
+use std::{
+    collections::HashMap,
+    hint::black_box,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use measure::{SQL, measure, print};
+use tracing_subscriber::layer::SubscriberExt as _;
 use veritas_database::{CallSite, Execution, Recorder, RecorderOptions, Value, fingerprint, scope};
 use veritas_model::{Clock, SystemClock};
+use veritas_statistics::Histogram;
 
-/// 150 bytes: the length of the measurements that this is compared with.
-const SQL: &str = "SELECT u.id, u.name, o.total FROM users u JOIN orders o ON o.user_id = u.id \
-                   WHERE u.email = 'someone@example.com' AND o.state IN (1, 2, 3) LIMIT 20 ";
-
-/// Many short rounds: most of them fit between two interruptions.
-const ROUNDS: usize = 301;
-
-/// Returns the median and the spread (min, max) of nanoseconds per call.
-fn measure(calls: u32, mut work: impl FnMut()) -> [f64; 3] {
-    let clock = SystemClock::new();
-    let mut rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = clock.monotonic();
-            (0..calls).for_each(|_| work());
-            clock.monotonic().since(start).as_secs_f64() * 1e9 / f64::from(calls)
-        })
-        .collect();
-    rounds.sort_by(f64::total_cmp);
-    [rounds[ROUNDS / 2], rounds[0], rounds[ROUNDS - 1]]
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-fn print(name: &str, [median, min, max]: [f64; 3]) {
-    println!("{name:<54} {median:>9.1} ns  (min {min:.1}, max {max:.1}, {ROUNDS} rounds)");
-}
+/// The statement's label.
+const LABEL: &str = "orders_of_user";
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn main() {
     println!("statement of {} bytes", SQL.len());
-    let cached = measure(2_000, || {
-        black_box(fingerprint::fingerprint(black_box(SQL)));
-    });
-    print("fingerprint, cached", cached);
-    let normalized = measure(200, || drop(black_box(fingerprint::normalize(black_box(SQL)))));
-    print("normalize, first sight", normalized);
-    let tokenized = measure(20, || {
-        drop(black_box(Tokenizer::new(&GenericDialect {}, black_box(SQL)).tokenize()));
-    });
-    print("sqlparser, tokenize only", tokenized);
-    let parsed = measure(5, || {
-        drop(black_box(sqlparser::parser::Parser::parse_sql(&GenericDialect {}, black_box(SQL))));
-    });
-    print("sqlparser, parse", parsed);
-
     let recorder = Recorder::new(RecorderOptions::default(), Arc::new(SystemClock::new()));
     let caller = Some(CallSite { file: "src/orders.rs", line: 42 });
-    let execution = Execution { caller, rows_returned: 3, ..Execution::new(SQL, Duration::from_micros(300)) };
-    print("record, cached fingerprint", measure(2_000, || recorder.record(black_box(&execution))));
+    let plain = Execution { rows_returned: 3, ..Execution::new(SQL, Duration::from_micros(300)) };
+    let execution = Execution { caller, label: Some(LABEL), ..plain };
+    print("record, text and rows only", measure(2_000, || recorder.record(black_box(&plain))));
+    let recorded = measure(2_000, || recorder.record(black_box(&execution)));
+    print("record, with label and caller", recorded);
     let parameters = [Value::from(7_i64)];
     let with_parameters = Execution { parameters: &parameters, ..execution };
-    print("record, with parameters", measure(2_000, || recorder.record(black_box(&with_parameters))));
-    let in_request = measure(10, || {
-        let _request = scope::enter("/orders");
-        (0..100).for_each(|_| recorder.record(black_box(&execution)));
-    });
-    print("record, in a request of 100 statements", in_request.map(|nanoseconds| nanoseconds / 100.0));
-    let guarded = measure(2_000, || recorder.statement(black_box(SQL)).finish(3, None));
-    print("statement guard (reads the clock twice)", guarded);
-    let clock = SystemClock::new();
     print(
-        "of which the clock, twice",
-        measure(2_000, || {
-            black_box((clock.monotonic(), clock.monotonic()));
-        }),
+        "record, with label, caller and parameters",
+        measure(2_000, || recorder.record(black_box(&with_parameters))),
     );
+    for statements in [20_u32, 100] {
+        let in_request = measure(1_000 / statements, || {
+            let _request = scope::enter("/orders");
+            (0..statements).for_each(|_| recorder.record(black_box(&execution)));
+        });
+        let name = format!("record, with both, in a request of {statements} statements");
+        print(&name, in_request.map(|nanoseconds| nanoseconds / f64::from(statements)));
+    }
+    let guarded = measure(2_000, || recorder.statement(black_box(SQL)).label(LABEL).finish(3, None));
+    print("statement guard, with label and caller", guarded);
+    let clock = SystemClock::new();
+    let read = measure(2_000, || {
+        black_box((clock.monotonic(), clock.monotonic()));
+    });
+    print("of which the clock, twice", read);
+
+    let counted = beside(&clock);
     println!(
-        "ratios: tokenizing / normalizing {:.1}, parsing / normalizing {:.1}, normalizing / cached {:.1}",
-        tokenized[0] / normalized[0],
-        parsed[0] / normalized[0],
-        normalized[0] / cached[0],
+        "ratios to the guard: a map of histograms by normalized text {:.1}, a span of a registry {:.1}",
+        counted[0] / guarded[0],
+        counted[1] / guarded[0],
     );
     let threads = 2;
-    let clock = SystemClock::new();
     let start = clock.monotonic();
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -88,4 +67,80 @@ fn main() {
     });
     let nanoseconds = clock.monotonic().since(start).as_secs_f64() * 1e9 / 2_000_000.0;
     println!("{threads} threads on one statement: {nanoseconds:.1} ns a call on each");
+}
+
+/// Other ways to observe a statement: what each costs, clock included.
+fn beside(clock: &SystemClock) -> [f64; 2] {
+    let map: Mutex<HashMap<String, Histogram>> = Mutex::default();
+    let counted = measure(200, || {
+        let start = clock.monotonic();
+        let normalized = fingerprint::normalize(black_box(SQL));
+        let nanoseconds = u64::try_from(clock.monotonic().since(start).as_nanos()).unwrap_or(u64::MAX);
+        if let Ok(mut map) = map.lock() {
+            map.entry(normalized).or_default().record(nanoseconds);
+        }
+    });
+    print("a map of histograms by normalized text", counted);
+    let unheard = measure(2_000, || {
+        let span =
+            tracing::info_span!("query", db.statement = black_box(SQL), file = "src/orders.rs", line = 42);
+        drop(span.entered());
+    });
+    print("a tracing span that nobody hears (records nothing)", unheard);
+    let registry = tracing_subscriber::registry().with(Timed);
+    let heard = tracing::subscriber::with_default(registry, || {
+        measure(500, || {
+            let span = tracing::info_span!(
+                "query",
+                db.statement = black_box(SQL),
+                file = "src/orders.rs",
+                line = 42
+            );
+            drop(span.entered());
+        })
+    });
+    print("a tracing span of a registry, timed, text kept", heard);
+    [counted[0], heard[0]]
+}
+
+/// What a layer does at least that times spans and keeps their text.
+struct Timed;
+
+struct Kept {
+    text: String,
+    clock: SystemClock,
+}
+
+impl tracing::field::Visit for Kept {
+    fn record_str(&mut self, _: &tracing::field::Field, value: &str) {
+        self.text.push_str(value);
+    }
+
+    fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+}
+
+impl<S> tracing_subscriber::Layer<S> for Timed
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    fn on_new_span(
+        &self,
+        attributes: &tracing::span::Attributes<'_>,
+        id: &tracing::Id,
+        context: tracing_subscriber::layer::Context<'_, S>,
+    ) {
+        if let Some(span) = context.span(id) {
+            let mut kept = Kept { text: String::new(), clock: SystemClock::new() };
+            attributes.record(&mut kept);
+            span.extensions_mut().insert(kept);
+        }
+    }
+
+    fn on_close(&self, id: tracing::Id, context: tracing_subscriber::layer::Context<'_, S>) {
+        if let Some(span) = context.span(&id)
+            && let Some(kept) = span.extensions_mut().remove::<Kept>()
+        {
+            black_box((kept.text, kept.clock.monotonic()));
+        }
+    }
 }

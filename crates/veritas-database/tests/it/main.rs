@@ -6,6 +6,7 @@ mod grouping;
 mod hooks;
 mod pools;
 mod recorder;
+mod requests;
 #[cfg(feature = "sqlite")]
 mod sqlite_advice;
 #[cfg(feature = "sqlite")]
