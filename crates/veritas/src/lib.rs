@@ -30,6 +30,7 @@
 //! |---|---|
 //! | `persist` | history, ledger and alert states in a data directory (embeds SQLite) |
 //! | `sqlite` | index advice for SQLite databases (embeds SQLite) |
+//! | `postgres` | readings, findings, index advice and proofs for PostgreSQL (`postgres-tls`: encrypted) |
 //! | `redis` | two-tier caches over Redis, and the view of a Redis server |
 //! | `tracing` | a `tracing` layer that records sqlx's statements |
 
@@ -38,6 +39,8 @@ mod builder;
 mod caching;
 mod engine;
 mod error;
+#[cfg(feature = "postgres")]
+mod postgres_target;
 mod sampling;
 #[cfg(feature = "redis")]
 mod server_watch;
@@ -51,6 +54,8 @@ mod worker;
 pub use builder::EngineBuilder;
 pub use engine::Engine;
 pub use error::StartError;
+#[cfg(feature = "postgres")]
+pub use postgres_target::PostgresOptions;
 pub use veritas_alert as alert;
 pub use veritas_api as api;
 pub use veritas_cache as cache;
@@ -60,9 +65,13 @@ pub use veritas_database as database;
 pub use veritas_macros::cached;
 /// Function profiling: the attribute and the recorders behind it.
 pub use veritas_macros::profile;
+/// Labels of queries: the attribute; what it stands on is in [`database::label`].
+pub use veritas_macros::query;
 pub use veritas_model as model;
 pub use veritas_monitor as monitor;
 pub use veritas_optimize as optimize;
+#[cfg(feature = "postgres")]
+pub use veritas_postgres as postgres;
 pub use veritas_profile as profile;
 #[cfg(feature = "redis")]
 pub use veritas_redis as redis;
