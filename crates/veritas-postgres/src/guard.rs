@@ -96,6 +96,13 @@ impl Explainable {
         self.parameters
     }
 
+    /// Returns the values that are sent, of the values of its parameters; `None` when they
+    /// are not as many.
+    pub(crate) fn sent_values(&self, values: &[Option<String>]) -> Option<Vec<Option<String>>> {
+        let sent = || self.sent.iter().map(|number| values[number - 1].clone()).collect();
+        (values.len() == self.parameters).then(sent)
+    }
+
     /// Returns the tables and views that its words may mean, and those behind the views.
     pub fn relations(&self) -> &[Relation] {
         &self.relations

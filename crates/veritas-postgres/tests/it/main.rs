@@ -13,3 +13,4 @@ mod guard;
 #[expect(dead_code, reason = "the long form of the proof is an example")]
 #[path = "../escapes/proof.rs"]
 mod proof;
+mod trial;
