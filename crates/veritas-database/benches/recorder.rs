@@ -28,8 +28,8 @@ fn main() {
     let plain = Execution { rows_returned: 3, ..Execution::new(SQL, Duration::from_micros(300)) };
     let execution = Execution { caller, label: Some(LABEL), ..plain };
     print("record, text and rows only", measure(2_000, || recorder.record(black_box(&plain))));
-    let recorded = measure(2_000, || recorder.record(black_box(&execution)));
-    print("record, with label and caller", recorded);
+    let counted = measure(2_000, || recorder.record(black_box(&execution)));
+    print("record, with label and caller", counted);
     let parameters = [Value::from(7_i64)];
     let with_parameters = Execution { parameters: &parameters, ..execution };
     print(
@@ -52,11 +52,11 @@ fn main() {
     });
     print("of which the clock, twice", read);
 
-    let counted = beside(&clock);
+    let others = beside(&clock);
     println!(
         "ratios to the guard: a map of histograms by normalized text {:.1}, a span of a registry {:.1}",
-        counted[0] / guarded[0],
-        counted[1] / guarded[0],
+        others[0] / guarded[0],
+        others[1] / guarded[0],
     );
     let threads = 2;
     let start = clock.monotonic();

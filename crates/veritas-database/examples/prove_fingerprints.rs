@@ -24,19 +24,19 @@ const TIMES: usize = 6;
 async fn main() {
     let seed = std::env::args().nth(1).and_then(|seed| seed.parse().ok()).unwrap_or(20_261_123);
     let server = Counting::start(SCHEMA).await;
-    let seen = server.see(Author::new(seed).statements(TEMPLATES, TIMES)).await;
-    let agreement = Agreement::of(&seen);
+    let statements = server.see(Author::new(seed).statements(TEMPLATES, TIMES)).await;
+    let agreement = Agreement::of(&statements);
     println!("seed {seed}\n{agreement}");
 
     let texts = server.texts();
-    let counted = seen.iter().filter(|statement| texts.contains_key(&statement.theirs)).count();
-    let found = seen
+    let counted = statements.iter().filter(|statement| texts.contains_key(&statement.theirs)).count();
+    let found = statements
         .iter()
         .filter(|statement| texts.get(&statement.theirs).is_some_and(|shown| shown.contains(&statement.ours)))
         .count();
-    println!("query ids counted by pg_stat_statements: of {counted} of {} statements", seen.len());
-    println!("its normalized text has our fingerprint: for {found} of {} statements", seen.len());
+    println!("query ids counted by pg_stat_statements: of {counted} of {} statements", statements.len());
+    println!("its normalized text has our fingerprint: for {found} of {} statements", statements.len());
     assert!(agreement.share() >= 0.999, "groupings differ");
-    assert_eq!(counted, seen.len(), "the server forgot statements");
-    assert!(found * 1_000 >= seen.len() * 999, "what the server shows is another statement to us");
+    assert_eq!(counted, statements.len(), "the server forgot statements");
+    assert!(found * 1_000 >= statements.len() * 999, "what the server shows is another statement to us");
 }

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
 
 use veritas_database::{PoolAdvice, PoolReading, Recorder, RecorderOptions};
-use veritas_model::{FindingKind, Subject, Timestamp};
+use veritas_model::{FindingKind, Ratio, Subject, Timestamp};
 use veritas_statistics::Rng;
 
 use crate::recorder_with;
@@ -51,7 +51,7 @@ fn simulate(size: u32, rate: f64, held: Held, minutes: u64, seed: u64) -> Record
         let starts = free_at.max(now);
         let service = Duration::from_secs_f64(held.sample(&mut rng));
         free.push(Reverse(starts + service));
-        meter.wait(starts - now);
+        meter.wait(starts.saturating_sub(now));
         meter.hold(service);
     }
     clock.advance(Duration::from_mins(1));
@@ -71,7 +71,7 @@ fn the_model_foretells_how_many_wait_whatever_the_distribution() {
             let recorder = simulate(size, rate, held, 5, seed);
             let pool = &recorder.pools()[0];
             let waited: u64 = pool.windows.iter().map(|window| window.waited).sum();
-            let measured = waited as f64 / pool.arrivals as f64;
+            let measured = Ratio::of(waited, pool.arrivals).expect("some came").get();
             let modelled = advice(&recorder).modelled_waiting_share;
             // The model is of the busiest minute, so it may be above; waits below a millisecond
             // are not counted, so it is above a little.

@@ -241,7 +241,7 @@ fn pages_are_no_n_plus_one() {
         "select * from posts where (author_id, id) > (?, ?) order by author_id, id limit 10",
     ] {
         check(&[], |recorder, _| {
-            (0..9_i64).for_each(|page| run(recorder, sql, &[7_i64.into(), page.into()]))
+            (0..9_i64).for_each(|page| run(recorder, sql, &[7_i64.into(), page.into()]));
         });
     }
 }

@@ -94,13 +94,15 @@ fn an_inner_label_wins() {
 fn a_label_is_in_the_thread_only_while_its_future_is_polled() {
     let mut store = Store { recorder: recorder() };
     let other = recorder();
-    let mut report = pin!(store.report());
-    let mut context = Context::from_waker(Waker::noop());
-    for _ in 0..2 {
-        assert!(report.as_mut().poll(&mut context).is_pending());
-        run(&other, "select 3 from others");
+    {
+        let mut report = pin!(store.report());
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            assert!(report.as_mut().poll(&mut context).is_pending());
+            run(&other, "select 3 from others");
+        }
+        assert_eq!(report.as_mut().poll(&mut context), Poll::Ready(7));
     }
-    assert_eq!(report.as_mut().poll(&mut context), Poll::Ready(7));
     assert_eq!(calls(&store.recorder), [of("report", 2)]);
     assert!(calls(&other).iter().all(|(name, _)| name != "report"));
 }

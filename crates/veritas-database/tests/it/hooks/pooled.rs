@@ -13,18 +13,18 @@ use super::{database, recorded, recorder};
 
 fn pool() -> (Pool, veritas_testkit::Database) {
     let database = database();
-    let manager = Manager::new(database.url().parse().unwrap(), NoTls);
-    let pool = Pool::builder(manager).max_size(2).runtime(Runtime::Tokio1).build().unwrap();
+    let manager = Manager::new(database.url().parse().expect("the pool works"), NoTls);
+    let pool = Pool::builder(manager).max_size(2).runtime(Runtime::Tokio1).build().expect("the pool works");
     (pool, database)
 }
 
 async fn name(recorder: &Recorder, pool: &Pool, id: i64) -> String {
-    let mut client = recorder.pool("main").get(pool.get()).await.unwrap();
+    let mut client = recorder.pool("main").get(pool.get()).await.expect("the pool works");
     let sql = "SELECT name FROM users WHERE id = $1";
-    let kept = Prepared::new(sql, client.prepare_cached(sql).await.unwrap());
-    let transaction = client.transaction().await.unwrap();
-    let row = transaction.recorded(recorder).query_one(&kept, &[&id]).await.unwrap();
-    transaction.commit().await.unwrap();
+    let kept = Prepared::new(sql, client.prepare_cached(sql).await.expect("the pool works"));
+    let transaction = client.transaction().await.expect("the pool works");
+    let row = transaction.recorded(recorder).query_one(&kept, &[&id]).await.expect("the pool works");
+    transaction.commit().await.expect("the pool works");
     row.get(0)
 }
 
