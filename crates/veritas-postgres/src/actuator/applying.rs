@@ -24,6 +24,11 @@ const PROGRESS: &str = "
 SELECT p.phase, p.blocks_done, p.blocks_total, p.tuples_done, p.tuples_total, p.lockers_done, p.lockers_total
 FROM pg_catalog.pg_stat_progress_create_index p WHERE p.datname = pg_catalog.current_database() LIMIT 1";
 
+/// Whether somebody builds an index just now.
+const BUILDING: &str = "
+SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
+    WHERE p.datid IS NULL OR p.datname = pg_catalog.current_database())";
+
 /// Creates an index of ours.
 pub(super) fn create(
     target: &PostgresTarget,
@@ -98,9 +103,12 @@ pub(super) fn remove(
 ) -> Result<(), ActuatorError> {
     let mut live = Live::lock(target, options)?;
     let Some(found) = live.look(removal.schema(), removal.name())? else { return Ok(()) };
+    check_droppable(&mut live, removal, &found)?;
+    if !found.valid && is_being_built(&mut live)? {
+        return Err(busy(target, "somebody is building an index"));
+    }
     if found.valid {
         let state = rails::check_load(&mut live, options)?;
-        check_droppable(&mut live, removal, &found)?;
         let is_covered = covering(&mut live, removal, &found)?.is_some();
         if !is_covered {
             if state.replicas > 0 {
@@ -186,6 +194,14 @@ fn check_droppable(live: &mut Live<'_>, removal: &IndexRemoval, found: &Found) -
         return Err(refused(format!("the index is protected: {}", reasons.join(", "))));
     }
     Ok(())
+}
+
+/// Tells whether an index is being built: it cannot be used yet, and is nobody's leftover.
+fn is_being_built(live: &mut Live<'_>) -> Result<bool, ActuatorError> {
+    let target = live.target;
+    let rows = live.session.query(BUILDING, &[]);
+    let rows = rows.map_err(|error| said(target, "ask whether an index is being built", &error))?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 fn existing(

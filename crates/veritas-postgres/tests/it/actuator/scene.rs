@@ -33,7 +33,7 @@ impl Scene {
         let database = Postgres::start().database();
         database.psql(
             "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c text);
-             INSERT INTO t SELECT n, n % 100, n % 7, 'c' || n FROM generate_series(1, 5000) n; ANALYZE t",
+             INSERT INTO t SELECT n, n % 1000, n % 7, 'c' || n FROM generate_series(1, 5000) n; ANALYZE t",
         );
         let clock = VirtualClock::new();
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
