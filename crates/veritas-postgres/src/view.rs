@@ -41,7 +41,7 @@ mod versions;
 
 use std::{sync::Arc, time::Duration};
 
-use veritas_database::server::{Engine, ServerReading};
+use veritas_database::server::{Engine, NotRead, ServerReading};
 use veritas_model::{Clock, Timestamp};
 
 use self::part::Parts;
@@ -57,6 +57,8 @@ pub use self::{
 
 /// How long the server may work on one part, unless it is told otherwise.
 pub const PART_TIME: Duration = Duration::from_secs(1);
+/// How many times a part's time a whole reading may take; what is not asked by then is not asked.
+pub const MOST_PART_TIMES: u32 = 5;
 
 /// Takes readings of one database. Remembers nothing between them.
 #[derive(Debug, Clone)]
@@ -85,13 +87,19 @@ impl View {
     }
 
     /// Takes a reading on a session. Never fails: what cannot be read says why. Costs about
-    /// fifteen statements, a few milliseconds each; a server that hangs is given up after
-    /// one part's time and a second, and the session is lost then.
+    /// twenty statements, a few milliseconds each. A slow server is asked for five times a
+    /// part's time ([`MOST_PART_TIMES`]); one that hangs is given up after one part's time
+    /// and two seconds, and the session is lost then.
     pub fn read(&self, session: &mut Session) -> ServerReading {
+        self.read_identified(session).0
+    }
+
+    /// Takes a reading, and tells when the server was started: what counts from then on.
+    pub(crate) fn read_identified(&self, session: &mut Session) -> (ServerReading, Option<Timestamp>) {
         let read_at = self.clock.now();
         let started_at = self.clock.monotonic();
         let version = session.version_text().to_owned();
-        let parts = &mut Parts::begin(session, self.part_time);
+        let parts = &mut Parts::begin(session, &*self.clock, self.part_time);
 
         let identity = server::identity(parts).unwrap_or_default();
         let extensions = identity.extensions;
@@ -107,7 +115,7 @@ impl View {
         let connections = server::connections(parts, &role);
         parts.end();
 
-        ServerReading {
+        let reading = ServerReading {
             name: self.name.clone(),
             engine: Engine::PostgreSql,
             version,
@@ -128,6 +136,33 @@ impl View {
             connections,
             extensions,
             transaction_id_age: identity.transaction_id_age,
+        };
+        (reading, identity.started_at)
+    }
+
+    /// Returns the reading of a server that could not be asked, which is all that is known of it now.
+    pub(crate) fn missing(&self, why: &NotRead, before: Option<&ServerReading>) -> ServerReading {
+        ServerReading {
+            name: self.name.clone(),
+            engine: Engine::PostgreSql,
+            version: before.map(|before| before.version.clone()).unwrap_or_default(),
+            database: before.map(|before| before.database.clone()).unwrap_or_default(),
+            read_at: self.clock.now(),
+            took: Duration::ZERO,
+            uptime: None,
+            is_replica: before.is_some_and(|before| before.is_replica),
+            statements: Err(why.clone()),
+            statements_reset_at: None,
+            statements_evicted: None,
+            activity: Err(why.clone()),
+            locks: Err(why.clone()),
+            tables: Err(why.clone()),
+            indexes: Err(why.clone()),
+            settings: Err(why.clone()),
+            replication: Err(why.clone()),
+            connections: Err(why.clone()),
+            extensions: Vec::new(),
+            transaction_id_age: None,
         }
     }
 }

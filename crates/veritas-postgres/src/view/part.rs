@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Row, types::ToSql};
 use veritas_database::server::{NotRead, Section};
+use veritas_model::{Clock, Monotonic};
 
 use crate::session::{Session, SessionError};
 
@@ -21,16 +22,20 @@ const END: &str = "RESET search_path; RESET statement_timeout; RESET jit";
 /// The session while a reading is taken.
 pub(super) struct Parts<'a> {
     session: &'a mut Session,
+    clock: &'a dyn Clock,
+    /// When nothing more is asked.
+    until: Monotonic,
     /// Why nothing more is asked, once that is so.
     lost: Option<NotRead>,
 }
 
 impl<'a> Parts<'a> {
     /// Prepares the session.
-    pub(super) fn begin(session: &'a mut Session, part_time: Duration) -> Self {
+    pub(super) fn begin(session: &'a mut Session, clock: &'a dyn Clock, part_time: Duration) -> Self {
         let millis = part_time.as_millis().clamp(1, i32::MAX as u128).to_string();
         session.within(part_time.saturating_add(GRACE));
-        let mut parts = Self { session, lost: None };
+        let until = clock.monotonic().plus(part_time.saturating_mul(super::MOST_PART_TIMES));
+        let mut parts = Self { session, clock, until, lost: None };
         if let Err(error) = parts.ask(BEGIN, &[&millis]) {
             parts.lost = Some(error);
         }
@@ -55,6 +60,9 @@ impl<'a> Parts<'a> {
     pub(super) fn ask(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Section<Vec<Row>> {
         if let Some(why) = &self.lost {
             return Err(why.clone());
+        }
+        if self.clock.monotonic() > self.until {
+            return Err(NotRead::TimedOut);
         }
         let answer = self.session.query(sql, parameters).map_err(|error| not_read(&error));
         if self.session.is_lost() {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use veritas_database::server::{Section, ServerConnections};
+use veritas_model::Timestamp;
 
 use super::{
     count,
     part::{Parts, forbidden},
-    span, versions,
+    span, timestamp, versions,
 };
 
 /// What everybody may know.
@@ -16,6 +17,7 @@ pub(super) struct Identity {
     pub(super) database: String,
     pub(super) role: String,
     pub(super) uptime: Option<Duration>,
+    pub(super) started_at: Option<Timestamp>,
     pub(super) is_replica: bool,
     pub(super) transaction_id_age: Option<u64>,
     pub(super) extensions: Vec<(String, String)>,
@@ -25,7 +27,8 @@ pub(super) struct Identity {
 const IDENTITY: &str = "
     SELECT d.datname::text, current_user::text,
            extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8,
-           pg_is_in_recovery(), age(d.datfrozenxid)::int8
+           pg_is_in_recovery(), age(d.datfrozenxid)::int8,
+           extract(epoch FROM pg_postmaster_start_time())::float8
     FROM pg_database d WHERE d.datname = current_database()";
 
 // What is installed in this database.
@@ -41,6 +44,7 @@ pub(super) fn identity(parts: &mut Parts<'_>) -> Section<Identity> {
             uptime: span(row.try_get(2)?),
             is_replica: row.try_get(3)?,
             transaction_id_age: row.try_get::<_, Option<i64>>(4)?.map(|age| count(Some(age))),
+            started_at: timestamp(row.try_get(5)?),
             extensions: extensions.clone(),
         })
     })

@@ -13,4 +13,6 @@ mod guard;
 #[expect(dead_code, reason = "the long form of the proof is an example")]
 #[path = "../escapes/proof.rs"]
 mod proof;
+mod rewrites;
 mod trial;
+mod watch;

@@ -64,11 +64,9 @@ fn a_session_for_reading_does_not_write_and_one_for_writing_does() {
 
 #[test]
 fn the_server_ends_a_statement_that_takes_too_long_and_the_session_goes_on() {
-    let options = ConnectOptions {
-        statement_timeout: Duration::from_millis(50),
-        ..ConnectOptions::new(database().url())
-    };
-    let mut session = Session::connect(&options).unwrap();
+    let database = database();
+    let mut session = connect(&database);
+    session.batch("SET statement_timeout = '50ms'").unwrap();
     let late = session.within(PATIENCE).query("SELECT pg_sleep(3600)", &[]).unwrap_err();
     assert_eq!(late, SessionError::TimedOut);
     assert!(!session.is_lost());

@@ -57,7 +57,7 @@ fn a_thousand_tables_are_bounded() {
     );
     assert_eq!(tables.len(), MOST_TABLES);
     assert_eq!(tables[0].name, "largest");
-    assert!(MOST_INDEXES >= MOST_TABLES);
+    const { assert!(MOST_INDEXES >= MOST_TABLES) };
 }
 
 #[test]
