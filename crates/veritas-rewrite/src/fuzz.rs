@@ -182,14 +182,8 @@ pub fn check<D: Database>(
     let kinds = parameters::kinds(sql, dialect, schema).map_err(FuzzError::Read)?;
     let pool = pool::Pool::of(sql, dialect);
     let order = content::order(schema).ok_or(FuzzError::Circle)?;
-    let page = match &rewrite.form {
-        Form::Pages { limit_literal, offset_literal, .. } => {
-            limit_literal.unwrap_or(3).saturating_add(offset_literal.unwrap_or(6))
-        }
-        _ => 0,
-    };
-    // So many rows that there are pages, but not without bound.
-    let most_rows = page.saturating_mul(2).clamp(8, 200);
+    // A few pages, or a few rows that are joined.
+    let most_rows = if matches!(rewrite.form, Form::Pages { .. }) { 18 } else { 8 };
     let lost = |error: D::Error| FuzzError::Database(error.to_string());
     let mut report = Report::default();
     for number in 0..effort.databases {
@@ -207,7 +201,17 @@ pub fn check<D: Database>(
                     Ok(kind.random(&content, &pool, &mut rng))
                 })
                 .collect::<Result<Vec<Value>, FuzzError>>()?;
-            match compare::once(sql, rewrite, &parameters, &kinds, &content, &pool, database, &mut rng) {
+            match compare::once(
+                sql,
+                rewrite,
+                &parameters,
+                &kinds,
+                dialect,
+                &content,
+                &pool,
+                database,
+                &mut rng,
+            ) {
                 compare::Outcome::Same { rows, comparisons, not_empty } => {
                     report.rows += rows;
                     report.comparisons += comparisons;

@@ -1,4 +1,65 @@
-//! Statements written another way: rules over syntax trees.
+//! Statements written another way: rules over syntax trees, each with its contract, and a
+//! fuzzer that tries to refute what they offer.
+//!
+//! [`rewrites`] reads one query and a [`Schema`] (tables, types, what may be `NULL`, keys)
+//! and returns other texts that return the same rows. Each says what it asks of the
+//! caller ([`Rewrite::condition`]), how the old parameters become the new ones
+//! ([`Rewrite::parameters`]), and in which form both can be compared ([`Rewrite::form`]):
+//!
+//! | rule | what is done |
+//! |---|---|
+//! | [`Rule::OffsetToKeyset`] | the next page begins after a key |
+//! | [`Rule::OrToUnionAll`] | each side of an `OR` is asked by itself, without overlap |
+//! | [`Rule::NotInToNotExists`] | with guards where something may be `NULL` |
+//! | [`Rule::CorrelatedToJoin`] | aggregates of all rows at once |
+//! | [`Rule::DistinctToExists`] | duplicates are not made instead of removed |
+//! | [`Rule::FunctionToRange`] | `date_trunc`, `extract(year …)`, `date(…)` |
+//! | [`Rule::CoalesceToColumn`], [`Rule::PrefixToLike`] | `coalesce(c, 0) = 5`, `left(c, 3) = 'abc'` |
+//! | [`Rule::ArithmeticToValue`], [`Rule::CastToValue`] | `c + 1 < 10`, `c::text = '7'` |
+//! | [`Rule::InListToAny`] | one array instead of a list of parameters |
+//! | [`Rule::CountToExists`] | `count(*) > 0` |
+//! | [`Rule::UnneededOrderBy`], [`Rule::UnneededDistinct`], [`Rule::UnneededJoin`] | what changes nothing goes |
+//! | [`Rule::UnionToUnionAll`], [`Rule::HavingToWhere`], [`Rule::LeftJoinToInner`] | where nothing is lost |
+//! | [`Rule::JsonToContainment`] | what a GIN index can serve |
+//! | [`Rule::WildcardToColumns`], [`Rule::SingleToBatch`] | only with [`Usage`]: what the caller reads, and how often it asks |
+//!
+//! Whether one pays is for others to measure. [`fuzz`] compares both texts on random
+//! databases. [`index_hints`] names indexes where no text helps (`lower(c) = …`).
+//!
+//! What is not here: I/O; `INSERT`, `UPDATE` and `DELETE`; statements whose result depends
+//! on the plan (a limit without a total order, windows, volatile or unknown functions, sums
+//! of floats); rules that rest on types in `SQLite`, where a column holds what it likes, and
+//! in `MySQL`, where a text equals many numbers. Two things are not promised: an error of
+//! the old text (an overflow in the arithmetic that went) may not occur any more, and of
+//! values that are equal and print differently (`1.0`, `1.00`) another one may be returned
+//! where any of them may be.
+//!
+//! ```
+//! use veritas_rewrite::{
+//!     Dialect, ParameterSource, Rule, Schema, rewrites,
+//!     schema::{Column, ColumnType, Table},
+//! };
+//!
+//! let column = |name: &str, kind| Column { name: name.into(), kind, nullable: false };
+//! let orders = Table {
+//!     schema: None,
+//!     name: "orders".into(),
+//!     columns: vec![column("id", ColumnType::BigInt), column("placed", ColumnType::Timestamp)],
+//!     unique_keys: vec![vec!["id".into()]],
+//!     foreign_keys: vec![],
+//! };
+//! let schema = Schema { tables: vec![orders] };
+//! let sql = "SELECT id, placed FROM orders ORDER BY placed, id LIMIT 20 OFFSET $1";
+//! let offered = rewrites(sql, Dialect::PostgreSql, &schema)?;
+//! assert_eq!(offered[0].rule, Rule::OffsetToKeyset);
+//! assert_eq!(
+//!     offered[0].sql,
+//!     "SELECT id, placed FROM orders WHERE (orders.placed, orders.id) > ($1, $2) ORDER BY placed, id LIMIT 20",
+//! );
+//! // The last row of the page before: its second column, then its first.
+//! assert_eq!(offered[0].parameters.0, [ParameterSource::LastRow(1), ParameterSource::LastRow(0)]);
+//! # Ok::<(), veritas_rewrite::RewriteError>(())
+//! ```
 
 pub mod fuzz;
 mod gate;

@@ -262,6 +262,28 @@ fn by_position(text: &str, sources: &[ParameterSource]) -> Option<(String, Param
     Some((positional, ParameterMap(map)))
 }
 
+/// Writes `to` in the place of the number `from` that follows one of `words`. `None` unless
+/// there is exactly one.
+pub(crate) fn with_number(sql: &str, words: &[&str], from: u64, to: u64, dialect: Dialect) -> Option<String> {
+    let tokens = Tokenizer::new(dialect.parser(), sql).with_unescape(false).tokenize().ok()?;
+    let from = from.to_string();
+    let (mut text, mut count, mut follows) = (String::with_capacity(sql.len()), 0, false);
+    for token in &tokens {
+        match token {
+            Token::Number(digits, _) if follows && *digits == from => {
+                count += 1;
+                write!(text, "{to}").ok()?;
+            }
+            token => write!(text, "{token}").ok()?,
+        }
+        if !matches!(token, Token::Whitespace(_)) {
+            follows = matches!(token, Token::Word(word)
+                if words.iter().any(|known| word.value.eq_ignore_ascii_case(known)));
+        }
+    }
+    (count == 1).then_some(text)
+}
+
 /// Quotes a text as a literal.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))

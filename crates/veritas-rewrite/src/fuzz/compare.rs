@@ -3,8 +3,9 @@
 use veritas_statistics::Rng;
 
 use crate::{
-    Form, Rewrite,
+    Dialect, Form, Rewrite,
     fuzz::{Content, Database, Row, Value, mapped, parameters::Kind, pool::Pool},
+    text::with_number,
 };
 
 /// Most pages of one walk.
@@ -42,6 +43,7 @@ pub(super) fn once<D: Database>(
     rewrite: &Rewrite,
     parameters: &[Value],
     kinds: &[Option<Kind>],
+    dialect: Dialect,
     content: &Content,
     pool: &Pool,
     database: &mut D,
@@ -56,7 +58,7 @@ pub(super) fn once<D: Database>(
             let some = |row: Row| kept.iter().filter_map(|place| row.get(*place).cloned()).collect();
             whole(sql, rewrite, parameters, *ordered, some, database)
         }
-        Form::Pages { .. } => pages(sql, rewrite, parameters, database),
+        Form::Pages { .. } => pages(sql, rewrite, parameters, dialect, database),
         Form::Batch { parameter, key, appended, ordered } => {
             let Some(Some(kind)) = kinds.get(parameter - 1) else { return Outcome::Refused };
             let mut keys: Vec<Value> = (0..5).map(|_| kind.random(content, pool, rng)).collect();
@@ -107,64 +109,86 @@ fn whole<D: Database>(
     }
 }
 
+/// The texts of a walk over pages.
+struct Walk {
+    /// The statement of the first page.
+    first: String,
+    /// That of every other page.
+    next: String,
+    /// Rows of a page.
+    size: u64,
+}
+
+/// Pages of random tables: numbers that are written out are made as small as the tables.
+/// The rule does not look at them.
+const SIZE: u64 = 3;
+
 /// Walks from page to page by the last key, and asks the old statement for each page.
-fn pages<D: Database>(sql: &str, rewrite: &Rewrite, parameters: &[Value], database: &mut D) -> Outcome {
+fn pages<D: Database>(
+    sql: &str,
+    rewrite: &Rewrite,
+    parameters: &[Value],
+    dialect: Dialect,
+    database: &mut D,
+) -> Outcome {
     let Form::Pages { first, first_parameters, offset, offset_literal, limit, limit_literal } = &rewrite.form
     else {
         return Outcome::Refused;
     };
     let mut parameters = parameters.to_vec();
-    // Pages of no rows lead nowhere.
-    if let Some(number) = limit
-        && let Some(Value::Integer(size)) = parameters.get_mut(number - 1)
-    {
-        *size = (*size).max(1);
+    let mut old = sql.to_owned();
+    let mut walk = Walk { first: first.clone(), next: rewrite.sql.clone(), size: SIZE };
+    match (limit, limit_literal) {
+        (Some(number), _) => {
+            // Pages of no rows lead nowhere.
+            if let Some(Value::Integer(size)) = parameters.get_mut(number - 1) {
+                *size = (*size).max(1);
+                walk.size = u64::try_from(*size).unwrap_or(SIZE);
+            }
+        }
+        (None, Some(literal)) => {
+            for text in [&mut old, &mut walk.first, &mut walk.next] {
+                let words = ["LIMIT", "FIRST", "NEXT"];
+                let Some(smaller) = with_number(text, &words, *literal, SIZE, dialect) else {
+                    return Outcome::Refused;
+                };
+                *text = smaller;
+            }
+        }
+        (None, None) => return Outcome::Refused,
     }
-    let size = match limit.and_then(|number| parameters.get(number - 1)) {
-        Some(Value::Integer(size)) => u64::try_from(*size).ok(),
-        _ => *limit_literal,
-    };
-    let Some(size) = size.filter(|size| *size > 0) else { return Outcome::Refused };
     let mut sum = Sum::default();
     let mut last: Option<Row> = None;
     for page in 0..MOST_PAGES {
-        let skipped = page * size;
-        let expected = match (offset, offset_literal) {
+        let skipped = page * walk.size;
+        let of_page = match (offset, offset_literal) {
             (Some(number), _) => {
                 if let Some(place) = parameters.get_mut(number - 1) {
                     *place = Value::Integer(i64::try_from(skipped).unwrap_or(i64::MAX));
                 }
-                let Ok(rows) = database.run(sql, &parameters) else { return Outcome::Refused };
-                Some(rows)
+                Some(old.clone())
             }
-            // The one page that the old statement asks for, if it is one.
-            (None, Some(literal)) if *literal == skipped => {
-                let Ok(rows) = database.run(sql, &parameters) else { return Outcome::Refused };
-                Some(rows)
-            }
-            (None, Some(literal)) if *literal < skipped => break,
-            _ => None,
+            (None, Some(literal)) => with_number(&old, &["OFFSET"], *literal, skipped, dialect),
+            (None, None) => None,
         };
-        let found = match &last {
-            None => {
-                mapped(first_parameters, &parameters, &[], None).map(|mapped| database.run(first, &mapped))
-            }
-            Some(row) => mapped(&rewrite.parameters, &parameters, &[], Some(row))
-                .map(|mapped| database.run(&rewrite.sql, &mapped)),
+        let Some(Ok(expected)) = of_page.map(|sql| database.run(&sql, &parameters)) else {
+            return Outcome::Refused;
         };
-        let found = match found {
-            Some(Ok(rows)) => Ok(rows),
-            Some(Err(error)) => Err(error.to_string()),
+        sum.add(&expected);
+        let mapped = match &last {
+            None => mapped(first_parameters, &parameters, &[], None),
+            Some(row) => mapped(&rewrite.parameters, &parameters, &[], Some(row)),
+        };
+        let text = if last.is_none() { &walk.first } else { &walk.next };
+        let found = match mapped {
+            Some(mapped) => database.run(text, &mapped).map_err(|error| error.to_string()),
             None => Err("a parameter has no source".to_owned()),
         };
-        if let Some(expected) = expected {
-            sum.add(&expected);
-            if found.as_ref() != Ok(&expected) {
-                return different(&parameters, expected, found);
-            }
+        if found.as_ref() != Ok(&expected) {
+            return different(&parameters, expected, found);
         }
-        match found.ok().and_then(|rows| rows.last().cloned()) {
-            Some(row) => last = Some(row),
+        match expected.last() {
+            Some(row) => last = Some(row.clone()),
             None => break,
         }
     }

@@ -139,6 +139,15 @@ pub(crate) const CASES: &[Case] = &[
         )],
     ),
     case(
+        Rule::OffsetToKeyset,
+        "SELECT id, note FROM orders WHERE status <> 'a' ORDER BY id DESC OFFSET 9000 LIMIT 50",
+        false,
+        &[(
+            "the wrong direction",
+            "SELECT id, note FROM orders WHERE status <> 'a' AND id > $1 ORDER BY id DESC LIMIT 50",
+        )],
+    ),
+    case(
         Rule::OrToUnionAll,
         "SELECT o.id, o.note FROM orders o WHERE o.quantity >= 1 AND (o.note = $1 OR o.customer_id = $2)",
         true,
