@@ -23,6 +23,10 @@ pub struct Search {
     /// The most steps of the exact solve over what was learned; each takes some
     /// ten microseconds. 0 leaves it out.
     pub exact_steps: u32,
+    /// Whether to spend the questions that are left on plans that nothing hints
+    /// at, until none can be missing: only so can [`Advice::gap`] rest on the
+    /// planner and not on what was seen. Takes thousands of questions.
+    pub prove: bool,
 }
 
 /// What one entry written to one index costs, in the unit of the workload's totals.
@@ -48,6 +52,7 @@ impl Search {
             min_gain: 0.001,
             write_cost: WriteCost::default(),
             exact_steps: 20_000,
+            prove: false,
         }
     }
 }

@@ -105,11 +105,25 @@ fn by_table<'a>(scans: &'a [Scan], facts: &'a [TableFacts]) -> Vec<(&'a TableFac
         .collect()
 }
 
+/// Returns the heaviest of each table in turn, so that the large tables do not
+/// crowd out the small ones, whose indexes cost next to nothing. Those of one
+/// column come first: a search begins with them.
 fn heaviest(weights: BTreeMap<IndexSpec, f64>, most: usize) -> Vec<IndexSpec> {
     let mut found: Vec<(IndexSpec, f64)> = weights.into_iter().collect();
     found.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    found.truncate(most);
-    found.into_iter().map(|(spec, _)| spec).collect()
+    let mut last: BTreeMap<TableId, u32> = BTreeMap::new();
+    let mut placed: Vec<(bool, u32, IndexSpec)> = found
+        .into_iter()
+        .map(|(spec, _)| {
+            let is_simple = spec.keys.len() == 1 && spec.include.is_empty();
+            let place = last.entry(spec.table.clone()).or_default();
+            *place += 1;
+            (!is_simple, *place, spec)
+        })
+        .collect();
+    placed.sort_by_key(|(is_compound, place, _)| (*is_compound, *place));
+    placed.truncate(most);
+    placed.into_iter().map(|(_, _, spec)| spec).collect()
 }
 
 /// Returns whether an index that the table has serves every read of `spec`.

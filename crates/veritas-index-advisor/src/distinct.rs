@@ -12,14 +12,15 @@ impl Distinct {
     /// Estimates from a random sample of rows: `sampled` rows out of `rows` held
     /// `seen` distinct values, `once` of them a single time.
     ///
-    /// The count is the larger of two estimators of Haas and Stokes ("Estimating
-    /// the number of classes in a finite population", 1998), both of which err
-    /// low: Duj1, which `ANALYZE` uses too, and the method of moments for values
-    /// that are equally frequent. The upper bound is the one of Charikar et al.
-    /// ("Towards estimation error guarantees for distinct values", 2000): each
-    /// value seen once may stand for `rows / sampled` others. Rows must be drawn
-    /// one by one (`TABLESAMPLE BERNOULLI`): in a sample of whole pages
-    /// neighbours are alike, and the count comes out too low.
+    /// The count is the larger of two estimators, both of which err low: Duj1 of
+    /// Haas and Stokes ("Estimating the number of classes in a finite population",
+    /// 1998), which `ANALYZE` uses too, and the method of moments for rows that
+    /// fell on values at random, as children fall on parents. The upper bound is
+    /// the one of Charikar et al. ("Towards estimation error guarantees for
+    /// distinct values", 2000): each value seen once may stand for `rows /
+    /// sampled` others. Rows must be drawn one by one (`TABLESAMPLE BERNOULLI`):
+    /// in a sample of whole pages neighbours are alike, and the count comes out
+    /// too low.
     ///
     /// ```
     /// use veritas_index_advisor::Distinct;
@@ -39,7 +40,7 @@ impl Distinct {
         }
         let share = sampled / rows;
         let jackknife = seen / (1.0 - (1.0 - share) * once / sampled).max(share);
-        let count = jackknife.max(equally_frequent(rows, sampled, seen)).clamp(seen, rows);
+        let count = jackknife.max(at_random(rows, sampled, seen)).round().clamp(seen, rows);
         // A value of which the sample is expected to hold many rows was seen; only
         // those seen once speak of others.
         let high = (seen - once + once / share).clamp(count, rows);
@@ -70,23 +71,24 @@ impl Distinct {
     }
 }
 
-/// Returns how many equally frequent values leave `seen` of them in the sample.
-fn equally_frequent(rows: f64, sampled: f64, seen: f64) -> f64 {
-    let missed_per_row = (-sampled / rows).ln_1p();
-    let (mut low, mut high) = (seen, rows);
+/// Returns how many values have rows when rows fell on values at random and
+/// `seen` of them are in the sample.
+fn at_random(rows: f64, sampled: f64, seen: f64) -> f64 {
     if sampled >= rows {
         return seen;
     }
-    for _ in 0..60 {
+    // What is hit of `values` by `rows`: 1 - exp(-x), exact for small x.
+    let hit = |values: f64, rows: f64| values * -(-rows / values).exp_m1();
+    let (mut low, mut high) = (seen, 1_000.0 * rows);
+    for _ in 0..80 {
         let middle = (low * high).sqrt();
-        // A value with rows / middle rows is missed with that power of missing one.
-        if middle * -(missed_per_row * rows / middle).exp_m1() < seen {
+        if hit(middle, sampled) < seen {
             low = middle;
         } else {
             high = middle;
         }
     }
-    high
+    hit(high, rows)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub struct Options {
 impl Default for Options {
     /// Seven days without a scan.
     fn default() -> Self {
-        Self { window: Duration::from_secs(7 * 24 * 3_600), most_scans: 0 }
+        Self { window: Duration::from_hours(7 * 24), most_scans: 0 }
     }
 }
 

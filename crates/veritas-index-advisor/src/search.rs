@@ -8,6 +8,7 @@
 //! At the end every statement is asked once more with the final set, and each
 //! index must earn its place against that.
 
+mod around;
 mod exact;
 mod grow;
 mod oracle;
@@ -34,10 +35,10 @@ use crate::{
 };
 
 /// How often the result is asked for and chosen again.
-const ROUNDS: u32 = 12;
+const ROUNDS: u32 = 24;
 
-/// The share of questions that learning about plans may take before the first choice.
-const SCREEN_SHARE: f64 = 0.6;
+/// The largest share of the questions that one round may ask.
+const ROUND_SHARE: f64 = 0.3;
 
 /// Returns which of `candidates` to create within the budget of `search`.
 ///
@@ -65,15 +66,22 @@ pub fn search(
     let checks = u32::try_from(workload.statements.len()).unwrap_or(u32::MAX);
     let asks = search.max_calls.saturating_sub(oracle.calls).saturating_sub(checks);
     let least = search.min_gain.max(0.0) * oracle.total_before();
+    let chosen = choose(&mut oracle, search, least, share(asks, ROUND_SHARE), checks);
     let mut screen = Screen::new(&oracle);
-    screen.run(&mut oracle, share(asks, SCREEN_SHARE), least);
-    let chosen = choose(&mut oracle, &mut screen, search, least, checks);
+    let chosen = if search.prove {
+        let asks = search.max_calls.saturating_sub(oracle.calls).saturating_sub(checks);
+        screen.run(&mut oracle, asks, least);
+        let table = Table::of(&oracle, search.budget.get(), search.max_indexes);
+        solve(&mut oracle, &table, search, chosen, least)
+    } else {
+        chosen
+    };
     let (set, stable) = prune::confirmed(&mut oracle, chosen, least);
     let bound = bound(&oracle, &screen, search, set, least);
     let dropped =
         if can_hide { prune::hidden(&mut oracle, workload, facts, search, set) } else { Vec::new() };
     let stopped = match oracle.stopped.take() {
-        Some(Why::Calls) if stable && screen.most_open() < least => Why::Done,
+        Some(Why::Calls) if stable && search.prove && screen.most_open() < least => Why::Done,
         Some(why) => why,
         None => Why::Done,
     };
@@ -85,34 +93,52 @@ fn share(of: u32, share: f64) -> u32 {
     (f64::from(of) * share) as u32
 }
 
-/// Chooses over the table, asks about the choice, and chooses again.
-fn choose(oracle: &mut Oracle<'_>, screen: &mut Screen, search: &Search, least: f64, checks: u32) -> Set {
+/// Chooses over what is known, asks around the choice, and chooses again: first
+/// among indexes of one column, then among all that fit.
+fn choose(oracle: &mut Oracle<'_>, search: &Search, least: f64, per_round: u32, checks: u32) -> Set {
+    oracle.told.stage = Stage::Screen;
+    let simple = oracle.pool.simple();
+    let all: Set = (0..oracle.pool.candidates.len()).collect();
     let mut best = Set::EMPTY;
-    let keep_back = search.max_calls.saturating_sub(checks);
+    let mut known = 0;
+    let mut is_simple = true;
     for _ in 0..ROUNDS {
+        let left = |oracle: &Oracle<'_>| search.max_calls.saturating_sub(oracle.calls).saturating_sub(checks);
+        let universe = if is_simple { simple } else { all };
+        around::learn(oracle, best, universe, left(oracle).min(per_round), least);
         oracle.told.stage = Stage::Choose;
         let table = Table::of(oracle, search.budget.get(), search.max_indexes);
-        best = solve(oracle, &table, search, best, least);
-        oracle.told.cost_now = oracle.total(best);
-        oracle.told.bytes = Bytes::new(oracle.pool.bytes(best));
-        oracle.told.indexes = best.len();
-        let seen: usize = oracle.statements.iter().map(|known| known.answers.len()).sum();
-        for statement in 0..oracle.statements.len() {
-            if oracle.calls >= keep_back || oracle.stopped.is_some() {
-                return best;
-            }
-            if !oracle.statements[statement].left_out {
-                oracle.cost(statement, best);
-            }
-        }
-        let rest = keep_back.saturating_sub(oracle.calls);
-        screen.run(oracle, rest.div_ceil(4).min(rest), least);
-        let now: usize = oracle.statements.iter().map(|known| known.answers.len()).sum();
-        if now == seen || oracle.stopped.is_some() {
+        let next = solve(oracle, &table, search, best, least);
+        verify(oracle, next, left(oracle));
+        around::lose(oracle, next, left(oracle).min(per_round / 2));
+        best = next;
+        tell(oracle, best);
+        let now = oracle.answers();
+        let nothing_new = now == known;
+        known = now;
+        if oracle.is_out_of_time() || left(oracle) == 0 || (nothing_new && !is_simple) {
             break;
         }
+        is_simple = is_simple && !nothing_new && universe != all;
     }
-    best
+    let table = Table::of(oracle, search.budget.get(), search.max_indexes);
+    solve(oracle, &table, search, best, least)
+}
+
+/// Asks every statement with the set, as far as no answer stands for it.
+fn verify(oracle: &mut Oracle<'_>, set: Set, calls: u32) {
+    let end = oracle.calls.saturating_add(calls);
+    for statement in 0..oracle.statements.len() {
+        if oracle.calls < end && !oracle.statements[statement].left_out {
+            oracle.cost(statement, set);
+        }
+    }
+}
+
+fn tell(oracle: &mut Oracle<'_>, set: Set) {
+    oracle.told.cost_now = oracle.total(set);
+    oracle.told.bytes = Bytes::new(oracle.pool.bytes(set));
+    oracle.told.indexes = set.len();
 }
 
 /// Returns the best set over the table that growing, swaps and branch and bound find.
@@ -121,7 +147,7 @@ fn solve(oracle: &mut Oracle<'_>, table: &Table, search: &Search, before: Set, l
     let kept = grow::grow(table, before, least);
     let start = if table.total(kept) < table.total(grown) { kept } else { grown };
     let swapped = grow::swap(table, start, least, || !oracle.is_out_of_time());
-    let steps = search.exact_steps / ROUNDS.min(4);
+    let steps = search.exact_steps / 4;
     let solved = exact::solve(table, swapped, steps, || !oracle.is_out_of_time());
     grow::thin(table, solved.set, least)
 }
@@ -140,7 +166,7 @@ fn bound(
     let table = Table::of(oracle, search.budget.get(), search.max_indexes);
     let solved = exact::solve(&table, set, search.exact_steps, || true);
     let mut lowest = solved.bound;
-    let complete = screen.most_open() < least.max(f64::MIN_POSITIVE);
+    let complete = search.prove && screen.most_open() < least.max(f64::MIN_POSITIVE);
     if complete {
         // What was not worth asking may save up to `least` for each statement.
         let slack: f64 = oracle.statements.iter().map(|known| least.min(known.base * known.weight)).sum();

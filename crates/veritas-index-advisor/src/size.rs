@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     index::{IndexSpec, Method},
-    table::{ColumnFacts, TableFacts},
+    table::{ColumnFacts, Layout, TableFacts},
 };
 
 /// The size of an index that may not exist yet.
@@ -36,6 +36,9 @@ pub struct SizeEstimate {
 /// What is not modelled: rows that died but are not vacuumed, and the error of
 /// the number of rows.
 const MARGIN: f64 = 0.015;
+
+/// What a hundred values tell of the widths of all of them.
+const WIDTH_MARGIN: f64 = 0.02;
 
 /// Rows that one page of a BRIN summary stands for, in pages of the table
 /// (`pages_per_range`).
@@ -74,7 +77,16 @@ fn btree(spec: &IndexSpec, facts: &TableFacts, rows: f64) -> Option<SizeEstimate
     let mean = btree_pages(spec, facts, &columns, rows, End::Mean, Lean::Mean);
     let low = btree_pages(spec, facts, &columns, rows, End::Low, Lean::Low);
     let high = btree_pages(spec, facts, &columns, rows, End::High, Lean::High);
-    Some(estimate(low * (1.0 - MARGIN), mean, high * (1.0 + MARGIN) + 1.0))
+    let margin = MARGIN + if columns.iter().any(|column| varies(column)) { WIDTH_MARGIN } else { 0.0 };
+    // Not monotonous: a few rows more per key may fill a posting list better.
+    let (low, high) = (low.min(mean), high.max(mean));
+    Some(estimate(low * (1.0 - margin), mean, high * (1.0 + margin) + 1.0))
+}
+
+/// Returns whether the values of a column differ in width.
+fn varies(column: &ColumnFacts) -> bool {
+    let is_one = |widths: &Vec<(u32, f64)>| widths.iter().any(|(_, share)| *share > 0.98);
+    matches!(column.layout, Layout::Variable { .. }) && !column.widths.as_ref().is_some_and(is_one)
 }
 
 fn btree_pages(

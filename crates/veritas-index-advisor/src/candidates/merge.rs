@@ -25,10 +25,8 @@ pub(super) fn of(
     let mut merged = Vec::new();
     for (one, one_weight) in &mine {
         for (other, other_weight) in &mine {
-            if one != other {
-                if let Some(spec) = pair(one, other, options) {
-                    merged.push((spec, one_weight.min(*other_weight)));
-                }
+            if let Some(spec) = (one != other).then(|| pair(one, other, options)).flatten() {
+                merged.push((spec, one_weight.min(*other_weight)));
             }
         }
     }

@@ -18,8 +18,6 @@ use super::{
 pub(crate) struct Solved {
     /// The best set.
     pub(crate) set: Set,
-    /// Its total.
-    pub(crate) cost: f64,
     /// No set within the budget has a lower total than this.
     pub(crate) bound: f64,
 }
@@ -131,7 +129,7 @@ pub(crate) fn solve(table: &Table, start: Set, steps: u32, mut may_go_on: impl F
         }
     }
     let open = stack.iter().map(|node| node.bound).fold(least_closed, f64::min);
-    Solved { set: best.0, cost: best.1, bound: open.min(best.1) }
+    Solved { set: best.0, bound: open.min(best.1) }
 }
 
 /// Decides against what does not fit any more.

@@ -153,6 +153,11 @@ impl<'a> Oracle<'a> {
         known.by_visible.get(&set).map_or_else(|| known.upper(set), |&at| known.answers[at].cost)
     }
 
+    /// Returns how many answers there are.
+    pub(super) fn answers(&self) -> usize {
+        self.statements.iter().map(|known| known.answers.len()).sum()
+    }
+
     /// Returns what `set` does to one statement: from memory, or by a question.
     /// `None` when the statement cannot be planned or the search must end.
     pub(super) fn cost(&mut self, statement: usize, set: Set) -> Option<Answer> {

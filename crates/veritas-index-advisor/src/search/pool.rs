@@ -58,6 +58,15 @@ impl<'a> Pool<'a> {
         Self { candidates, concerned }
     }
 
+    /// Returns the candidates of one key that carry nothing.
+    pub(super) fn simple(&self) -> Set {
+        let is_simple = |at: &usize| {
+            let spec = self.candidates[*at].spec;
+            spec.keys.len() == 1 && spec.include.is_empty()
+        };
+        (0..self.candidates.len()).filter(is_simple).collect()
+    }
+
     /// Returns the `high` bytes of a set.
     pub(super) fn bytes(&self, set: Set) -> u64 {
         set.members().map(|at| self.candidates[at].size.high.get()).sum()

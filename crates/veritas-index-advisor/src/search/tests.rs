@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Clone)]
 struct Plans {
     /// For each statement: cost and the columns whose indexes it needs.
-    plans: Vec<Vec<(f64, Vec<usize>)>>,
+    of: Vec<Vec<(f64, Vec<usize>)>>,
     /// Statements that cannot be planned.
     broken: Vec<usize>,
     /// Whether it says what it used.
@@ -33,7 +33,7 @@ struct Plans {
 
 impl Plans {
     fn cost(&self, statement: usize, set: &[usize]) -> (f64, Vec<usize>) {
-        self.plans[statement]
+        self.of[statement]
             .iter()
             .filter(|(_, needs)| needs.iter().all(|need| set.contains(need)))
             .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.len().cmp(&b.1.len())))
@@ -68,7 +68,7 @@ fn table_id() -> TableId {
 fn facts(columns: usize) -> TableFacts {
     let mut facts = TableFacts::new(table_id(), 100_000.0, 1_000.0);
     for at in 0..columns {
-        let distinct = Distinct::exact(if at % 2 == 0 { 100_000.0 } else { 10.0 + at as f64 });
+        let distinct = Distinct::exact(if at % 2 == 0 { 100_000.0 } else { 10.0 });
         let bytes = if at % 3 == 0 { 8 } else { 16 };
         facts.columns.push(ColumnFacts::fixed(format!("c{at}"), bytes, 8, distinct));
     }
@@ -99,7 +99,7 @@ fn run_with(
     clock: &dyn Clock,
     progress: &mut dyn FnMut(&crate::Progress) -> ControlFlow<()>,
 ) -> Advice {
-    let workload = workload(plans.plans.len());
+    let workload = workload(plans.of.len());
     let facts = [facts(columns)];
     let mut plans = plans.clone();
     let advice = search(&workload, &facts, &candidates(columns), &mut plans, options, clock, progress);
@@ -117,7 +117,7 @@ fn best_of_all(plans: &Plans, columns: usize, budget: u64) -> f64 {
     (0_u32..1 << columns)
         .map(|bits| (0..columns).filter(|at| bits & (1 << at) != 0).collect::<Vec<_>>())
         .filter(|set| set.iter().map(|&at| sizes[at]).sum::<u64>() <= budget)
-        .map(|set| (0..plans.plans.len()).map(|statement| plans.cost(statement, &set).0).sum())
+        .map(|set| (0..plans.of.len()).map(|statement| plans.cost(statement, &set).0).sum())
         .fold(f64::INFINITY, f64::min)
 }
 
@@ -140,16 +140,16 @@ prop_compose! {
                 std::iter::once((base, Vec::new())).chain(indexed).collect()
             })
             .collect();
-        Plans { plans, broken: Vec::new(), says_used: true, calls: 0 }
+        Plans { of: plans, broken: Vec::new(), says_used: true, calls: 0 }
     }
 }
 
 fn options(budget: u64) -> Search {
-    Search { min_gain: 0.0, max_calls: 100_000, ..Search::within(Bytes::new(budget)) }
+    Search { min_gain: 0.0, max_calls: 100_000, prove: true, ..Search::within(Bytes::new(budget)) }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn with_questions_enough_the_answer_is_the_best_there_is(
@@ -212,7 +212,7 @@ proptest! {
         let advice = run(&mute, COLUMNS, &options(budget));
         prop_assert!(advice.bytes_high.get() <= budget);
         let set: Vec<usize> = advice.chosen.iter().map(|chosen| column_of(&chosen.spec)).collect();
-        let total: f64 = (0..mute.plans.len()).map(|statement| mute.cost(statement, &set).0).sum();
+        let total: f64 = (0..mute.of.len()).map(|statement| mute.cost(statement, &set).0).sum();
         prop_assert!((total - advice.cost_after).abs() <= 1e-6 * total);
         prop_assert!(advice.cost_after <= advice.cost_before);
     }
@@ -224,7 +224,7 @@ proptest! {
         prices in prop::collection::vec(0.0..400.0_f64, COLUMNS),
         budget in 0_u64..300, most in 0_usize..9, steps in prop::sample::select(vec![0_u32, 50, 100_000]),
     ) {
-        let statements = plans.plans.iter().map(|plans| undominated(
+        let statements = plans.of.iter().map(|plans| undominated(
             plans.iter().map(|(cost, needs)| PlanCost { cost: *cost, needs: needs.iter().copied().collect() }).collect(),
         )).collect();
         let table = Table { statements, prices, bytes, budget, most };
@@ -240,14 +240,14 @@ proptest! {
         prop_assert!(table.fits(solved.set));
         prop_assert!(solved.bound <= best * (1.0 + 1e-9) + 1e-6, "bound {} above {best}", solved.bound);
         if steps > 50 {
-            prop_assert!(solved.cost <= best * 1.000_1 + 1e-6, "{} is not {best}", solved.cost);
+            prop_assert!(table.total(solved.set) <= best * 1.000_1 + 1e-6, "{} is not {best}", table.total(solved.set));
         }
     }
 }
 
 fn two_plans() -> Plans {
     Plans {
-        plans: vec![
+        of: vec![
             vec![(1_000.0, vec![]), (10.0, vec![0])],
             vec![(500.0, vec![]), (100.0, vec![1, 2]), (450.0, vec![1])],
         ],

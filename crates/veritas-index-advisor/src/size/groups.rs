@@ -44,9 +44,12 @@ pub(super) fn of(facts: &TableFacts, columns: &[&ColumnFacts], rows: f64, end: E
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let mut cells = vec![Cells { rows, cells: 1.0 }];
     let mut at_least: f64 = 1.0;
+    let mut at_most: f64 = 1.0;
     for column in columns {
         let count = pick(column.distinct, rows, end);
         at_least = at_least.max(count);
+        // NULL is a key too.
+        at_most *= count + 1.0;
         cells = combined(&cells, &cells_of(column, rows, count), rows);
     }
     let wanted = match facts.distinct_set(&names) {
@@ -58,7 +61,9 @@ pub(super) fn of(facts: &TableFacts, columns: &[&ColumnFacts], rows: f64, end: E
             .max(match end {
                 // Columns may determine each other.
                 End::Low => 1.0,
-                End::Mean | End::High => occupied(&cells, 1.0),
+                End::Mean => occupied(&cells, 1.0),
+                // Or avoid each other, as the lines of an order do.
+                End::High => at_most,
             })
             .min(known_superset(facts, &names, rows, end)),
     };

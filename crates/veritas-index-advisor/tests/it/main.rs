@@ -1,3 +1,5 @@
 //! The tests of the crate.
 
+mod candidates;
+mod drops;
 mod sizes;
