@@ -29,6 +29,7 @@
 //! with 15; the columns of other versions follow their manuals.
 
 mod activity;
+mod expected;
 mod indexes;
 mod locks;
 mod part;
@@ -109,10 +110,14 @@ impl View {
         let activity = activity::read(parts, &role);
         let locks = locks::read(parts);
         let tables = tables::read(parts);
-        let indexes = indexes::read(parts);
+        let mut indexes = indexes::read(parts);
         let settings = settings::read(parts);
         let replication = replication::read(parts, &role);
         let connections = server::connections(parts, &role);
+        // Last: it is the least of what is to be known, and the longest to ask for.
+        if let Ok(indexes) = &mut indexes {
+            expected::fill(parts, indexes);
+        }
         parts.end();
 
         let reading = ServerReading {

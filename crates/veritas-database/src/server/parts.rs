@@ -113,7 +113,7 @@ pub struct IndexReading {
     pub definition: String,
     /// Its size on disk.
     pub size: Bytes,
-    /// Size that it should have, by what it holds; `None` where not known.
+    /// Size that it would hardly exceed if it were built anew, by what it holds; `None` where not known.
     pub expected_size: Option<Bytes>,
     /// Scans so far, on this server only.
     pub scans: Option<u64>,

@@ -65,14 +65,32 @@ impl<'a> Parts<'a> {
             return Err(NotRead::TimedOut);
         }
         let answer = self.session.query(sql, parameters).map_err(|error| not_read(&error));
-        if self.session.is_lost() {
-            let why = match &answer {
-                Err(NotRead::TimedOut) => NotRead::TimedOut,
-                _ => NotRead::Unreachable { reason: "the connection was lost".into() },
-            };
-            self.lost = Some(why);
+        if let Err(why) = &answer {
+            self.notice_loss(why);
         }
         answer
+    }
+
+    /// Lets somebody else ask, under the same limits.
+    pub(super) fn with_session<T, E>(
+        &mut self,
+        ask: impl FnOnce(&mut Session) -> Result<T, E>,
+    ) -> Section<Result<T, E>> {
+        // Nobody is asked for anything: this only tells whether there is a session, and time.
+        let _answers = self.ask("SELECT 1", &[])?;
+        let answer = ask(self.session);
+        self.notice_loss(&NotRead::TimedOut);
+        Ok(answer)
+    }
+
+    /// Notes when the session is gone, so that nothing more is asked.
+    fn notice_loss(&mut self, answer: &NotRead) {
+        if self.session.is_lost() {
+            self.lost = Some(match answer {
+                NotRead::TimedOut => NotRead::TimedOut,
+                _ => NotRead::Unreachable { reason: "the connection was lost".into() },
+            });
+        }
     }
 
     /// Asks for rows, and makes something of each.

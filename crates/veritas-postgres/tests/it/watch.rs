@@ -54,7 +54,7 @@ impl Scene {
         let (sender, result) = mpsc::channel();
         std::thread::spawn(move || {
             let condition = self.tick();
-            sender.send((self, condition))
+            sender.send((self, condition)).ok();
         });
         result.recv_timeout(PATIENCE).expect("a tick ends")
     }

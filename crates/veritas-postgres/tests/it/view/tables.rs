@@ -135,3 +135,34 @@ fn an_invalid_index_is_told() {
     let indexes = read(&database.url()).indexes.expect("everybody may see indexes");
     assert!(!index(&indexes, "broken").valid);
 }
+
+#[test]
+fn a_bloated_index_is_larger_than_expected_and_a_fresh_one_is_not() {
+    let database = Postgres::start().database_with(
+        "CREATE TABLE events (id int, kind int, filler text) WITH (fillfactor = 90);
+         INSERT INTO events SELECT n, n % 1000, 'x' FROM generate_series(1, 60000) AS n;
+         CREATE INDEX fresh ON events (id, kind); CREATE INDEX bloated ON events (id);
+         CREATE INDEX partial ON events (id, kind, filler) WHERE kind >= 0",
+    );
+    let grow = "UPDATE events SET kind = kind + 1";
+    for _ in 0..3 {
+        database.psql(grow);
+    }
+    database.psql("VACUUM ANALYZE events; ");
+    database.psql("REINDEX INDEX fresh");
+    let indexes = read(&database.url()).indexes.expect("everybody may see indexes");
+    let expected = |name: &str| {
+        let index = index(&indexes, name);
+        (index.size.get(), index.expected_size.map(veritas_model::Bytes::get))
+    };
+    let (fresh, should_be) = expected("fresh");
+    let should_be = should_be.expect("the statistics are there");
+    assert!(fresh <= should_be && should_be < 2 * fresh, "{fresh} {should_be}");
+    let (bloated, should_be) = expected("bloated");
+    assert!(bloated > should_be.expect("the statistics are there") * 3 / 2, "{bloated} {should_be:?}");
+    assert_eq!(expected("partial").1, None);
+
+    // Without the right to see the statistics nothing is guessed.
+    let bare = read(&database.role("bare", "")).indexes.expect("everybody may see indexes");
+    assert!(bare.iter().all(|index| index.expected_size.is_none()), "{bare:#?}");
+}
