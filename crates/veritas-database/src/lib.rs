@@ -5,21 +5,30 @@
 //!
 //! - [`Recorder`]: counts every statement in the application's own process,
 //!   per label or fingerprint: calls, errors, rows, time (exact sums and a
-//!   histogram), steps of the database's virtual machine, callers, slow calls.
+//!   histogram), steps of the database's virtual machine, callers, slow calls,
+//!   the requests and jobs in whose name they ran.
 //!   Bounded in every direction; nothing is dropped uncounted.
 //! - [`fingerprint`]: statements without their literals, one text for one
-//!   statement, whatever the dialect and the driver's way of writing parameters.
+//!   statement, whatever the dialect and the driver's way of writing parameters;
+//!   grouped as `pg_stat_statements` groups them.
 //! - [`scope`]: the request in whose name statements run, so that one request
 //!   repeating a statement (N+1) is told from many requests running it once.
-//! - [`Recorder::findings`]: N+1, results without a limit, slow statements.
-//! - feature `tracing`: a layer that records what sqlx logs, with no change to
-//!   the queries. Feature `sqlite`: SQLite as a target of index advice.
+//! - [`label`]: what `#[veritas::query]` is made of.
+//! - [`Recorder::pool`]: how a connection pool is used, and what size would suit it.
+//! - [`Recorder::findings`]: N+1, redundant statements, rows written one by one,
+//!   chatty requests, results without a limit, slow statements, pools of the wrong size.
+//!
+//! Sources of statements, each behind a feature: `tokio-postgres` (clients,
+//! transactions and what pools hand out, by an extension trait), `tracing` (a layer
+//! that records what sqlx logs), `diesel` (an instrumentation), `sea-orm` (a metric
+//! callback); `deadpool` reads that pool. Feature `sqlite`: SQLite as a target of
+//! index advice.
 //!
 //! What is not here: plans and indexes of PostgreSQL, publishing (`veritas-api`),
 //! storing (`veritas-store`). Nothing waits for a database on the recording path.
 //!
-//! Statements reach the recorder in one of three ways: by a guard, as below; as
-//! an [`Execution`] that something else has timed; or by the `tracing` layer.
+//! Statements reach the recorder by a guard, as below; as an [`Execution`] that
+//! something else has timed; or by one of the sources above.
 //!
 //! ```
 //! use std::sync::Arc;

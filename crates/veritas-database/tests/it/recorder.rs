@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use veritas_database::{
     CallSite, Execution, Recorder, RecorderOptions, StatementKind, StatementSnapshot, StatementStatistics,
-    Value,
+    Value, scope,
 };
 use veritas_testkit::VirtualClock;
 
@@ -90,6 +90,23 @@ fn a_call_is_slow_only_beyond_the_threshold() {
     assert_eq!((&*log[0].normalized, log[0].rows, log[0].elapsed), ("select ?", 5, elapsed));
     assert_eq!(log[0].caller.as_ref().map(|caller| caller.line), Some(7));
     assert_eq!(only(&recorder.snapshot()).slow, 1);
+}
+
+#[test]
+fn a_slow_call_tells_its_request_and_no_literal() {
+    let (recorder, _) = recorder_with(RecorderOptions::default());
+    let parameters = [Value::from("s3cret")];
+    let sql = "update users set name = $1 where mail = 's3cret' and key in ('s3cret', x'53') -- s3cret";
+    {
+        let _request = scope::enter("/report");
+        let error = true;
+        let elapsed = Duration::from_secs(2);
+        recorder.record(&Execution { parameters: &parameters, error, ..Execution::new(sql, elapsed) });
+    }
+    let log = recorder.slow_log();
+    assert_eq!((log[0].request.as_deref(), log[0].failed), (Some("/report"), true));
+    assert_eq!(&*log[0].normalized, "update users set name = ? where mail = ? and key in (?)");
+    assert!(!format!("{log:?}").contains("s3cret"));
 }
 
 #[test]

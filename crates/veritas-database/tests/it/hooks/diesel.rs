@@ -1,8 +1,11 @@
 //! diesel's connections, through diesel-async (which needs no C library).
 
+use std::sync::Arc;
+
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
-use veritas_database::{Value, diesel_hook::Recording, label, scope};
+use veritas_database::{Recorder, Value, diesel_hook::Recording, label, scope};
 use veritas_model::{FindingKind, Timestamp};
+use veritas_testkit::Database;
 
 use super::{database, recorded, recorder};
 
@@ -21,16 +24,18 @@ mod schema {
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use schema::users;
 
-async fn connect(recorder: &std::sync::Arc<veritas_database::Recorder>) -> AsyncPgConnection {
-    let mut connection = AsyncPgConnection::establish(&database().url()).await.expect("the server accepts");
+/// A connection, and the database that must outlive it.
+async fn connect(recorder: &Arc<Recorder>) -> (AsyncPgConnection, Database) {
+    let database = database();
+    let mut connection = AsyncPgConnection::establish(&database.url()).await.expect("the server accepts");
     connection.set_instrumentation(Recording::new(recorder));
-    connection
+    (connection, database)
 }
 
 #[tokio::test]
 async fn what_diesel_runs_is_recorded_with_its_values_and_errors() {
     let recorder = recorder();
-    let mut connection = connect(&recorder).await;
+    let (mut connection, _database) = connect(&recorder).await;
     let named = users::table.filter(users::name.eq("user 3")).select(users::id);
     assert_eq!(named.load::<i64>(&mut connection).await.unwrap(), [3]);
     assert_eq!(named.filter(users::id.gt(5)).load::<i64>(&mut connection).await.unwrap(), [0_i64; 0]);
@@ -48,7 +53,7 @@ static SITE: label::Site = label::Site::new("names", "src/users.rs", 7);
 #[tokio::test]
 async fn a_loop_over_diesel_is_an_n_plus_one_and_its_label_gives_the_line() {
     let recorder = recorder();
-    let mut connection = connect(&recorder).await;
+    let (mut connection, _database) = connect(&recorder).await;
     for _ in 0..3 {
         scope::in_future(
             "/users",

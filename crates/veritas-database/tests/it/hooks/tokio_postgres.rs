@@ -5,19 +5,22 @@ use std::time::Duration;
 use tokio_postgres::{Client, NoTls, types::Type};
 use veritas_database::{Value, postgres_client::Record as _, scope};
 use veritas_model::{FindingKind, Timestamp};
+use veritas_testkit::Database;
 
 use super::{database, recorded, recorder};
 
-async fn connect() -> Client {
+/// A client, and the database that must outlive it.
+async fn connect() -> (Client, Database) {
+    let database = database();
     let (client, connection) =
-        tokio_postgres::connect(&database().url(), NoTls).await.expect("the server accepts");
+        tokio_postgres::connect(&database.url(), NoTls).await.expect("the server accepts");
     tokio::spawn(connection);
-    client
+    (client, database)
 }
 
 #[tokio::test]
 async fn texts_rows_places_labels_and_errors_are_recorded() {
-    let (recorder, client) = (recorder(), connect().await);
+    let (recorder, (client, _database)) = (recorder(), connect().await);
     let users = client.recorded(&recorder);
     let (from, rows) = (line!() + 1, users.query("SELECT name FROM users WHERE id <= $1", &[&4_i64]));
     assert_eq!(rows.await.unwrap().len(), 4);
@@ -51,7 +54,7 @@ async fn texts_rows_places_labels_and_errors_are_recorded() {
 
 #[tokio::test]
 async fn a_cancelled_future_is_a_failed_call() {
-    let (recorder, client) = (recorder(), connect().await);
+    let (recorder, (client, _database)) = (recorder(), connect().await);
     let users = client.recorded(&recorder);
     let slept =
         tokio::time::timeout(Duration::from_millis(50), users.query("SELECT pg_sleep(600)", &[])).await;
@@ -62,7 +65,7 @@ async fn a_cancelled_future_is_a_failed_call() {
 
 #[tokio::test]
 async fn prepared_statements_transactions_and_given_types_are_recorded() {
-    let (recorder, mut client) = (recorder(), connect().await);
+    let (recorder, (mut client, _database)) = (recorder(), connect().await);
     let by_name = client.recorded(&recorder).prepare("SELECT id FROM users WHERE name = $1").await.unwrap();
     assert_eq!(recorder.snapshot().total, 0, "it did not run yet");
     let transaction = client.transaction().await.unwrap();
@@ -85,7 +88,7 @@ async fn prepared_statements_transactions_and_given_types_are_recorded() {
 
 #[tokio::test]
 async fn values_are_kept_as_the_server_would_take_them() {
-    let (recorder, client) = (recorder(), connect().await);
+    let (recorder, (client, _database)) = (recorder(), connect().await);
     // Every value is made by the server, handed back as it came, and must mean the same as text.
     for (written, kind) in [
         ("2026-11-23 10:20:30.000456+00", "timestamptz"),
@@ -163,7 +166,7 @@ impl tokio_postgres::types::ToSql for Raw {
 
 #[tokio::test]
 async fn a_loop_of_awaits_is_an_n_plus_one_with_its_line() {
-    let (recorder, client) = (recorder(), connect().await);
+    let (recorder, (client, _database)) = (recorder(), connect().await);
     for _ in 0..3 {
         scope::in_future("/users", async {
             let ids =
