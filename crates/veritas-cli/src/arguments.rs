@@ -1,9 +1,16 @@
 //! The command line, as clap reads it: the doc comment of a field is its help.
 
+mod database;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use veritas::api::auth::keys::LONGEST_LIFE;
+
+pub(crate) use database::{
+    DatabaseAdviseArguments, DatabaseCommand, ExplainArguments, GrantLevel, GrantsArguments, MigrationForm,
+    PostgresPlace,
+};
 
 /// Finds what makes an application slow, proves the fix, applies it, and takes it back when it does not help.
 #[derive(Debug, Parser)]
@@ -40,14 +47,24 @@ pub(crate) enum Command {
     /// Ask what the caches of a running engine should be, or replay a trace of look-ups.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Ask which indexes a database should have, or which rights we need there.
+    #[command(subcommand, name = "db")]
+    Database(DatabaseCommand),
+    /// Print the plan of one statement, without running it.
+    #[command(
+        after_help = "Examples:\n  veritas explain 'SELECT * FROM orders WHERE customer_id = $1' --postgres postgresql://me@db/shop\n  veritas explain 'SELECT * FROM orders WHERE customer_id = $1' --value 7\n  veritas explain - < statement.sql\n\nA statement that could do anything but read is refused: see the page of `veritas_postgres::guard`."
+    )]
+    Explain(ExplainArguments),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print the `OpenAPI` document of the API.
     #[command(after_help = "Example:\n  veritas openapi > openapi.json")]
     Openapi,
-    /// Check this machine and the configuration, and say how to mend what is wrong.
-    #[command(after_help = "Example:\n  veritas doctor --data-dir /var/lib/veritas --json")]
+    /// Check this machine and the configuration, or a database server, and say how to mend what is wrong.
+    #[command(
+        after_help = "Examples:\n  veritas doctor --data-dir /var/lib/veritas --json\n  veritas doctor postgresql://me@db/shop --password-file ~/.shop-password\n\nA server is only read, and needs no extension. Exits 1 when something is wrong, with a server when something is critical."
+    )]
     Doctor(DoctorArguments),
     /// Print the completions of a shell.
     #[command(after_help = "Example:\n  veritas completions bash > /etc/bash_completion.d/veritas")]
@@ -86,6 +103,10 @@ pub(crate) struct ServeArguments {
     /// `targets.redis_password_file` names.
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
+    /// A `PostgreSQL` database to look at and to advise on, without a password: that is read from the
+    /// file that the setting `targets.postgres_password_file` names.
+    #[arg(long, value_name = "URL")]
+    pub(crate) postgres: Option<String>,
 }
 
 /// `veritas demo`.
@@ -106,6 +127,10 @@ pub(crate) struct DemoArguments {
     /// A Redis server for the demo's second cache tier; by default it caches in the process only.
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
+    /// A `PostgreSQL` database for the demo's service instead of `SQLite`: the demo makes the schema
+    /// `veritas_demo` in it, proves on a copy of its tables beside it, and drops both at the end.
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    pub(crate) postgres: Option<String>,
     /// Seed of the load: the same seed plays the same requests.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -289,6 +314,12 @@ pub(crate) enum ConfigCommand {
 /// `veritas doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArguments {
+    /// A `PostgreSQL` server to check instead: `postgresql://USER@HOST:PORT/DATABASE`.
+    #[arg(value_name = "URL", conflicts_with_all = ["redis", "data_dir", "config"])]
+    pub(crate) url: Option<String>,
+    /// The file that holds the password for that server.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) password_file: Option<PathBuf>,
     /// A Redis server to check as well.
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
@@ -317,6 +348,24 @@ fn parse_ttl(text: &str) -> Result<std::time::Duration, String> {
         return Err(format!("a token is valid from 1 second to 90 days, not {text}"));
     }
     Ok(ttl)
+}
+
+/// Reads a time such as `30s` or `2m`.
+fn parse_time(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || format!("{text:?} is not a time such as 10s or 2m");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds_per_unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(wrong()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|count| count.checked_mul(seconds_per_unit));
+    match seconds {
+        Some(seconds @ 1..=86_400) => Ok(std::time::Duration::from_secs(seconds)),
+        Some(_) => Err(format!("a time is from one second to a day, not {text}")),
+        None => Err(wrong()),
+    }
 }
 
 #[cfg(test)]

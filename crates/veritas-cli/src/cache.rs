@@ -14,7 +14,7 @@ pub(crate) fn run(command: &CacheCommand) -> Result<(), Failure> {
 }
 
 /// Writes a number of bytes as people read it: with three figures and a binary unit.
-fn bytes(bytes: f64) -> String {
+pub(crate) fn bytes(bytes: f64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut rest = bytes;
     let mut unit = 0;

@@ -3,8 +3,12 @@
 use std::path::Path;
 
 use anyhow::Context;
-use veritas::redis::RedisOptions;
-use veritas_config::{Configuration, Loader, RedisTarget};
+use veritas::{
+    PostgresOptions,
+    postgres::{scratch::ScratchPlace, session::ConnectOptions},
+    redis::RedisOptions,
+};
+use veritas_config::{self as config, Configuration, Loader, PostgresTarget, RedisTarget};
 
 use crate::{arguments::Places, failure::Failure};
 
@@ -73,6 +77,29 @@ pub(crate) fn redis_options(target: &RedisTarget) -> Result<RedisOptions, Failur
         )
     })?;
     Ok(options.with_password(password.trim_end_matches(['\r', '\n'])))
+}
+
+/// Returns how the configured `PostgreSQL` database is reached. The password is read at each log-in.
+pub(crate) fn postgres_options(target: &PostgresTarget) -> ConnectOptions {
+    let mut options = ConnectOptions::new(target.url.as_str());
+    options.password_file.clone_from(&target.password_file);
+    options
+}
+
+/// Returns how the configured `PostgreSQL` database is looked at, and where proposals are proven.
+pub(crate) fn postgres_target(target: &PostgresTarget) -> PostgresOptions {
+    let connect = postgres_options(target);
+    PostgresOptions {
+        scratch: match &target.scratch {
+            config::ScratchPlace::Off => ScratchPlace::Off,
+            config::ScratchPlace::SameServer => ScratchPlace::SameServer,
+            config::ScratchPlace::Url(url) => {
+                ScratchPlace::Server(ConnectOptions { url: url.clone(), ..connect.clone() })
+            }
+        },
+        index_budget: target.index_budget,
+        ..PostgresOptions::new(connect)
+    }
 }
 
 /// Returns the variables that are text. One of ours that is not would go unnoticed otherwise.

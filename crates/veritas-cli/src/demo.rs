@@ -5,6 +5,7 @@ mod dataset;
 mod kills;
 mod load;
 mod narrator;
+mod pool;
 mod proportion;
 mod report;
 mod service;
@@ -21,7 +22,7 @@ use std::{
 use anyhow::Context;
 use tokio::sync::oneshot;
 use veritas::{
-    Engine,
+    Engine, PostgresOptions,
     api::{
         self, Limits,
         auth::{Authenticator, KeySet, Revocations, Role, TokenAuthenticator, TokenOptions},
@@ -30,6 +31,7 @@ use veritas::{
     cache_advisor::{AdvisorOptions, ProofOptions},
     model::{ChangeKind, Clock, Mode, SystemClock},
     optimize::OptimizerOptions,
+    postgres::{scratch::ScratchPlace, session::ConnectOptions},
     redis::{RedisOptions, RedisTier, TieredCaches},
 };
 
@@ -41,6 +43,7 @@ use crate::{
 
 use load::{Load, Mix};
 use narrator::Narrator;
+use pool::Pool;
 use report::Report;
 use service::Service;
 
@@ -85,7 +88,8 @@ async fn play(arguments: &DemoArguments) -> Result<(), Failure> {
     let redis = arguments.redis.as_deref().map(RedisOptions::parse).transpose().map_err(|error| {
         Failure::new(Failure::USAGE, error, "write for example --redis redis://127.0.0.1:6379")
     })?;
-    let setting = Setting { redis, ..Setting::demo(arguments.seed) };
+    let postgres = arguments.postgres.as_deref().map(dataset::postgres::in_schema);
+    let setting = Setting { redis, postgres, ..Setting::demo(arguments.seed) };
     let stage = tokio::select! {
         stage = Stage::build(setting, &place.path, bound, &clock, &narrator) => stage?,
         () = &mut stop => return Ok(()),
@@ -156,6 +160,8 @@ struct Setting {
     data: String,
     /// The second tier of the author cache; `None`: it has only the process.
     redis: Option<RedisOptions>,
+    /// The `PostgreSQL` database that is used instead of `SQLite`.
+    postgres: Option<String>,
     optimizer: OptimizerOptions,
     advice: AdvisorOptions,
     analysis_interval: Duration,
@@ -192,6 +198,7 @@ impl Setting {
             seed,
             data: "veritas".to_owned(),
             redis: None,
+            postgres: None,
             optimizer,
             advice,
             analysis_interval: Duration::from_secs(1),
@@ -209,6 +216,7 @@ struct Stage {
     keys: KeySet,
     dataset_seconds: f64,
     seed: u64,
+    postgres: Option<String>,
     stop_serving: oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -223,7 +231,11 @@ impl Stage {
     ) -> Result<Self, Failure> {
         let Setting { seed, limits, redis, .. } = setting.clone();
         let database = place.join(DATABASE);
-        let dataset_seconds = build_dataset(&database, seed, narrator).await?;
+        let postgres = setting.postgres.clone();
+        let dataset_seconds = match &postgres {
+            Some(url) => build_in_postgres(url, seed, narrator).await?,
+            None => build_dataset(&database, seed, narrator).await?,
+        };
         let engine = Arc::new(start_engine(setting, place, &database, clock)?);
         let keys_path = engine.data_dir().context("the demo has a data directory")?.keys_path();
         let load_keys =
@@ -239,8 +251,12 @@ impl Stage {
 
         let api = api::server(Arc::clone(engine.sources()), authenticator, limits);
         let tiers = redis.map(|options| second_tier(options, &engine, narrator)).transpose()?;
-        let service = Service::open(&database, &engine, tiers.as_ref())
-            .context("failed to open the demo's database")?;
+        let pool = match &postgres {
+            Some(url) => Pool::postgres(url).await,
+            None => Pool::sqlite(&database).map_err(anyhow::Error::new),
+        };
+        let pool = pool.context("failed to open the demo's database")?;
+        let service = Service::new(pool, &engine, tiers.as_ref());
         let address = bound.address;
         let (stop_serving, stopped) = oneshot::channel();
         let router = api.merge(service.router());
@@ -263,7 +279,7 @@ impl Stage {
             "load: {:.0} requests a second at the demo's service, over HTTP",
             Mix::READS.requests_per_second()
         ));
-        Ok(Self { engine, load, address, keys, dataset_seconds, seed, stop_serving, serving })
+        Ok(Self { engine, load, address, keys, dataset_seconds, seed, postgres, stop_serving, serving })
     }
 
     async fn tell(&self, narrator: &Narrator) -> anyhow::Result<Report> {
@@ -294,6 +310,15 @@ impl Stage {
         self.serving.await.ok();
         let engine = self.engine;
         tokio::task::spawn_blocking(move || drop(engine)).await.ok();
+        if let Some(url) = self.postgres {
+            let cleared = async {
+                let client = dataset::postgres::connect(&url).await?;
+                dataset::postgres::clear(&client).await
+            };
+            if let Err(error) = cleared.await {
+                eprintln!("the schema {} was left behind: {error:#}", dataset::postgres::SCHEMA);
+            }
+        }
     }
 }
 
@@ -330,7 +355,7 @@ async fn build_dataset(path: &Path, seed: u64, narrator: &Narrator) -> anyhow::R
                 _ => {}
             }
         }
-        dataset::build(&unfinished, seed, |share| {
+        dataset::sqlite::build(&unfinished, seed, |share| {
             // Nobody listening is no reason to stop.
             progress.send(share).ok();
         })?;
@@ -350,6 +375,42 @@ async fn build_dataset(path: &Path, seed: u64, narrator: &Narrator) -> anyhow::R
     Ok(seconds)
 }
 
+/// Fills a schema of a `PostgreSQL` database; it is dropped when the stage is closed.
+async fn build_in_postgres(url: &str, seed: u64, narrator: &Narrator) -> anyhow::Result<f64> {
+    let started = narrator.seconds();
+    let (progress, mut heard) = tokio::sync::watch::channel(0.0_f64);
+    let client = dataset::postgres::connect(url).await?;
+    let runtime = tokio::runtime::Handle::current();
+    let building = tokio::task::spawn_blocking(move || {
+        dataset::postgres::build(&runtime, &client, seed, |share| {
+            // Nobody listening is no reason to stop.
+            progress.send(share).ok();
+        })
+    });
+    while heard.changed().await.is_ok() {
+        let share = *heard.borrow();
+        narrator.show(format!("filling the database: {:.0} %", share * 100.0));
+    }
+    building.await?.context("failed to fill the demo's tables")?;
+    let seconds = narrator.seconds() - started;
+    narrator.say(&format!(
+        "the schema {} with {} rows of content and {} verifications, filled in {seconds:.1} s",
+        dataset::postgres::SCHEMA,
+        dataset::CONTENT_ROWS,
+        dataset::VERIFICATIONS
+    ));
+    Ok(seconds)
+}
+
+/// Looks often, since half a minute of load is all that there is, and proves beside the demo's tables.
+fn postgres_target(url: &str) -> PostgresOptions {
+    PostgresOptions {
+        scratch: ScratchPlace::SameServer,
+        interval: Duration::from_secs(2),
+        ..PostgresOptions::new(ConnectOptions::new(url))
+    }
+}
+
 fn start_engine(
     setting: Setting,
     place: &Path,
@@ -362,8 +423,11 @@ fn start_engine(
         .sampling_interval(setting.sampling_interval)
         .analysis_interval(setting.analysis_interval)
         .optimizer(setting.optimizer)
-        .cache_advice(setting.advice)
-        .sqlite(TARGET, database);
+        .cache_advice(setting.advice);
+    builder = match &setting.postgres {
+        Some(url) => builder.postgres(TARGET, postgres_target(url)),
+        None => builder.sqlite(TARGET, database),
+    };
     if let Some(redis) = setting.redis {
         builder = builder.redis_server(redis);
     }

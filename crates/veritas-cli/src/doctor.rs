@@ -13,7 +13,7 @@ use veritas::{
 };
 use veritas_config::Config;
 
-use crate::{arguments::DoctorArguments, configuration, failure::Failure, reference};
+use crate::{arguments::DoctorArguments, configuration, database, failure::Failure, reference};
 
 /// How long a Redis server may take for all that it is asked. A busy machine takes seconds
 /// for the two dozen round trips, which does not make the server unusable.
@@ -58,6 +58,9 @@ impl Check {
 
 /// Runs `veritas doctor`. Fails when something is wrong.
 pub(crate) fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
+    if let Some(url) = &arguments.url {
+        return database::doctor::run(url, arguments.password_file.as_deref(), arguments.json);
+    }
     let flags: Vec<_> = arguments.redis.iter().map(|url| ("targets.redis", "--redis", url.clone())).collect();
     let config = configuration::load(&arguments.places, &flags)?.config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

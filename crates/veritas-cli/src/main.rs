@@ -4,6 +4,7 @@ mod arguments;
 mod cache;
 mod client;
 mod configuration;
+mod database;
 mod demo;
 mod doctor;
 mod failure;
@@ -25,6 +26,8 @@ fn main() -> ExitCode {
         Command::Prove(command) => demo::prove(&command),
         Command::Token(command) => token::run(command),
         Command::Cache(command) => cache::run(&command),
+        Command::Database(command) => database::run(&command),
+        Command::Explain(arguments) => database::explain::run(&arguments),
         Command::Config(command) => reference::config(&command),
         Command::Openapi => reference::openapi(),
         Command::Doctor(arguments) => doctor::run(&arguments),

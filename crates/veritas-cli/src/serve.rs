@@ -41,6 +41,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     if let Some(url) = &arguments.redis {
         flags.push(("targets.redis", "--redis", url.clone()));
     }
+    if let Some(url) = &arguments.postgres {
+        flags.push(("targets.postgres", "--postgres", url.clone()));
+    }
     let config = configuration::load(&arguments.places, &flags)?.config;
     start_log(config.log_level.as_str())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -122,6 +125,9 @@ fn start_engine(config: &Config, clock: &Arc<dyn Clock>) -> Result<Engine, Failu
     }
     if let Some(target) = &config.redis {
         builder = builder.redis_server(configuration::redis_options(target)?);
+    }
+    if let Some(target) = &config.postgres {
+        builder = builder.postgres("postgres", configuration::postgres_target(target));
     }
     builder.start().map_err(|error| {
         let hint = error.hint();

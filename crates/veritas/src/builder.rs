@@ -36,6 +36,8 @@ pub struct EngineBuilder {
     advice: AdvisorOptions,
     optimizer: OptimizerOptions,
     targets: Vec<Target>,
+    #[cfg(feature = "postgres")]
+    postgres: Vec<(String, crate::PostgresOptions)>,
     #[cfg(feature = "redis")]
     redis: Option<veritas_redis::RedisOptions>,
 }
@@ -62,6 +64,8 @@ impl Default for EngineBuilder {
             advice: AdvisorOptions::default(),
             optimizer: OptimizerOptions::default(),
             targets: Vec::new(),
+            #[cfg(feature = "postgres")]
+            postgres: Vec::new(),
             #[cfg(feature = "redis")]
             redis: None,
         }
@@ -167,6 +171,16 @@ impl EngineBuilder {
         self
     }
 
+    /// Looks at a `PostgreSQL` database, says what is wrong with it, and advises on its
+    /// indexes by the statements that the server counts and those that the recorder sees.
+    /// What its role needs: `veritas_postgres::grants`.
+    #[cfg(feature = "postgres")]
+    #[must_use]
+    pub fn postgres(mut self, name: impl Into<String>, options: crate::PostgresOptions) -> Self {
+        self.postgres.push((name.into(), options));
+        self
+    }
+
     /// Looks at a Redis server every ten seconds, and says what is wrong with it. It needs few
     /// rights: see the page of `veritas_redis::server`. The caches do not use it: for
     /// that, see `veritas_redis::TieredCaches`.
@@ -200,8 +214,15 @@ impl EngineBuilder {
         let optimizer = Optimizer::new(Arc::clone(storage.control()), Arc::clone(&clock), options)
             .with_health(Arc::clone(&health));
         let optimizer = Arc::new(optimizer);
-        #[cfg_attr(not(feature = "redis"), expect(unused_mut, reason = "a Redis server adds an advisor"))]
+        #[cfg_attr(
+            not(any(feature = "postgres", feature = "redis")),
+            expect(unused_mut, reason = "a server adds an advisor")
+        )]
         let mut advisors = register_targets(&self.targets, &recorder, &optimizer, &storage, &clock, &health);
+        let database_servers = Arc::default();
+        #[cfg(feature = "postgres")]
+        let postgres =
+            crate::postgres_target::register(self.postgres, &database_servers, &recorder, &optimizer, &clock);
         let caches = Arc::new(Caches::new(self.caches, Arc::clone(&clock)));
         let caching = Caching::start(self.advice, &caches, &optimizer, &clock);
         optimizer.recover().map_err(|source| StartError::Recover { source })?;
@@ -212,7 +233,7 @@ impl EngineBuilder {
             caches,
             cache_advisor: caching.advisor,
             cache_server: Arc::default(),
-            database_servers: Arc::default(),
+            database_servers,
             database: recorder,
             monitor: Arc::new(Monitor::new()),
             history,
@@ -243,6 +264,16 @@ impl EngineBuilder {
             }
             None => None,
         };
+        #[cfg(feature = "postgres")]
+        let postgres = {
+            let mut workers = Vec::with_capacity(postgres.len());
+            for target in postgres {
+                let (worker, advisor) = target.start(&sources)?;
+                workers.push(worker);
+                advisors.push(advisor);
+            }
+            workers
+        };
         let prover = start_prover(&sources, self.analysis_interval)?;
         let mut analysis = Analysis::new(
             Arc::clone(&sources),
@@ -260,6 +291,8 @@ impl EngineBuilder {
             sampler,
             optimizer,
             _prover: prover,
+            #[cfg(feature = "postgres")]
+            _postgres: postgres,
             #[cfg(feature = "redis")]
             _redis: redis,
             sources,

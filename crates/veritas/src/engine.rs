@@ -20,6 +20,9 @@ pub struct Engine {
     pub(crate) sampler: Worker,
     pub(crate) optimizer: Worker,
     pub(crate) _prover: Worker,
+    /// Read the `PostgreSQL` databases, where some are named, and advise on them.
+    #[cfg(feature = "postgres")]
+    pub(crate) _postgres: Vec<Worker>,
     /// Reads the Redis server, where one is named.
     #[cfg(feature = "redis")]
     pub(crate) _redis: Option<Worker>,

@@ -1,17 +1,7 @@
 //! `veritas cache replay`: a trace of look-ups at several capacities and times to live.
 
-use std::{
-    cell::Cell,
-    fmt::Write as _,
-    io::IsTerminal as _,
-    ops::ControlFlow,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{cell::Cell, fmt::Write as _, io::IsTerminal as _, ops::ControlFlow, sync::atomic::Ordering};
 
-use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use veritas::{
@@ -33,7 +23,7 @@ use crate::{
 /// Runs `veritas cache replay`.
 pub(crate) fn run(arguments: &ReplayArguments) -> Result<(), Failure> {
     let trace = open(arguments).map_err(unreadable)?;
-    let stop = stop_on_signal()?;
+    let stop = signals::stop_flag()?;
     let mut options = if arguments.bytes { ReplayOptions::in_bytes() } else { ReplayOptions::in_entries() };
     if !arguments.sizes.is_empty() {
         options.sizes = arguments.sizes.iter().copied().map(Bytes::new).collect();
@@ -75,25 +65,6 @@ fn unreadable(error: TraceError) -> Failure {
         _ => "mend or cut the file there; `veritas cache replay --help` tells the columns",
     };
     Failure::new(Failure::GENERAL, error, hint)
-}
-
-/// Ends the replay at the next report of its progress.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            if let Ok(requested) = signals::stop_requested() {
-                requested.await;
-                told.store(true, Ordering::Relaxed);
-            }
-        });
-    });
-    Ok(stop)
 }
 
 fn progress_bar(length: u64) -> ProgressBar {

@@ -1,4 +1,4 @@
-//! The demo's service: a small content-verification API on axum and `SQLite`,
+//! The demo's service: a small content-verification API on axum and a database,
 //! written as such services are, with four flaws planted.
 //!
 //! | route | flaw |
@@ -8,13 +8,7 @@
 //! | `GET /content/{id}/verification` | a costly function, called with few distinct texts, its cache not started |
 //! | `GET /export/{kind}` | returns every row: no limit |
 
-use std::{
-    path::Path,
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -22,19 +16,18 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 use veritas::{
     Engine,
     cache::{Cache, HeapSize},
-    database::{PoolGauge, PoolReading, Recorder, Value, scope, sqlite::Observed},
+    database::{PoolGauge, Recorder, Value, scope},
     redis::{TieredCache, TieredCaches, TieredOptions},
 };
 
-use super::dataset;
-
-/// Connections of the service's pool.
-const POOL: u64 = 4;
+use super::{
+    dataset,
+    pool::{Connection, Pool, QueryError, Record},
+};
 
 /// The state of the service.
 #[derive(Debug, Clone)]
@@ -56,8 +49,8 @@ impl Authors {
     fn get_or_load(
         &self,
         id: i64,
-        load: impl FnOnce() -> rusqlite::Result<Author>,
-    ) -> Result<Author, Arc<rusqlite::Error>> {
+        load: impl FnOnce() -> Result<Author, QueryError>,
+    ) -> Result<Author, Arc<QueryError>> {
         match self {
             Self::Local(cache) => cache.get_or_load(&id, load),
             Self::Tiered(cache) => cache.get_or_load_blocking(&id, load),
@@ -66,18 +59,18 @@ impl Authors {
 }
 
 impl Service {
-    /// Opens the pool and registers it, and the author cache, with the engine.
-    pub(super) fn open(path: &Path, engine: &Engine, tiers: Option<&TieredCaches>) -> rusqlite::Result<Self> {
-        let pool = Arc::new(Pool::open(path)?);
+    /// Registers the pool, and the author cache, with the engine.
+    pub(super) fn new(pool: Pool, engine: &Engine, tiers: Option<&TieredCaches>) -> Self {
+        let pool = Arc::new(pool);
         engine.database().register_pool("demo", Arc::clone(&pool) as Arc<dyn PoolGauge>);
-        Ok(Self {
+        Self {
             pool,
             recorder: Arc::clone(engine.database()),
             authors: match tiers {
                 Some(tiers) => Authors::Tiered(tiers.namespace("authors", TieredOptions::default())),
                 None => Authors::Local(engine.caches().namespace("authors")),
             },
-        })
+        }
     }
 
     /// Returns the routes of the service.
@@ -97,7 +90,7 @@ impl Service {
     async fn with_connection<T: Send + 'static>(
         &self,
         route: &'static str,
-        work: impl FnOnce(&Self, &Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Self, &Connection) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, StatusCode> {
         let service = self.clone();
         tokio::task::spawn_blocking(move || {
@@ -108,8 +101,8 @@ impl Service {
         .await
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?
         .map_err(|error| match error {
-            rusqlite::Error::QueryReturnedNoRows => StatusCode::NOT_FOUND,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+            QueryError::NoRow => StatusCode::NOT_FOUND,
+            QueryError::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         })
     }
 
@@ -118,12 +111,13 @@ impl Service {
     fn query<T>(
         &self,
         connection: &Connection,
-        label: &str,
-        sql: &str,
+        label: &'static str,
+        sql: &'static str,
         parameters: &[Value],
-        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<T>> {
-        Observed::new(connection, &self.recorder).label(label).query(sql, parameters, map)
+        map: impl FnMut(&Record) -> T,
+    ) -> Result<Vec<T>, QueryError> {
+        let records = connection.query(&self.recorder, label, sql, parameters)?;
+        Ok(records.iter().map(map).collect())
     }
 }
 
@@ -191,13 +185,13 @@ async fn author(
                         "author_query",
                         "SELECT id, name, affiliation FROM authors WHERE id = ?1",
                         &[Value::Integer(id)],
-                        |row| Ok(Author { id: row.get(0)?, name: row.get(1)?, affiliation: row.get(2)? }),
+                        |row| Author { id: row.integer(0), name: row.text(1), affiliation: row.text(2) },
                     )?
                     .pop()
-                    .ok_or(rusqlite::Error::QueryReturnedNoRows)
+                    .ok_or(QueryError::NoRow)
             });
             // The error of a load is shared by all who waited for it; here it is always "no such row".
-            found.map_err(|_| rusqlite::Error::QueryReturnedNoRows)
+            found.map_err(|_| QueryError::NoRow)
         })
         .await?;
     Ok(Json(author))
@@ -235,21 +229,21 @@ async fn feed(
                 "feed_query",
                 "SELECT id, author_id, title FROM content WHERE id <= ?1 ORDER BY id DESC LIMIT 15",
                 &[Value::Integer(dataset::CONTENT_ROWS.cast_signed() - page * 15)],
-                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?)),
+                |row| (row.integer(0), row.integer(1), row.text(2)),
             )?;
             newest
                 .into_iter()
                 .map(|(id, author_id, title)| {
-                    let author = service
+                    let author: String = service
                         .query(
                             connection,
                             "author_name_query",
                             "SELECT name FROM authors WHERE id = ?1",
                             &[Value::Integer(author_id)],
-                            |row| row.get(0),
+                            |row| row.text(0),
                         )?
                         .pop()
-                        .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+                        .ok_or(QueryError::NoRow)?;
                     Ok(FeedItem { id, title, author })
                 })
                 .collect()
@@ -270,10 +264,10 @@ async fn verification(
                     "verification_query",
                     "SELECT body FROM content WHERE id = ?1",
                     &[Value::Integer(id)],
-                    |row| row.get(0),
+                    |row| row.text(0),
                 )?
                 .pop()
-                .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+                .ok_or(QueryError::NoRow)?;
             Ok(content_verification(id, &body))
         })
         .await?;
@@ -308,7 +302,7 @@ async fn verdicts(
                 "analytics_query",
                 "SELECT verdict, count(*), avg(confidence) FROM verifications WHERE content_id = ?1 GROUP BY verdict",
                 &[Value::Integer(id)],
-                |row| Ok(Tally { verdict: row.get(0)?, count: row.get(1)?, mean_confidence: row.get(2)? }),
+                |row| Tally { verdict: row.text(0), count: row.integer(1), mean_confidence: row.real(2) },
             )
         })
         .await?;
@@ -341,7 +335,9 @@ async fn record_verdict(
 ) -> Result<StatusCode, StatusCode> {
     let changed = service
         .with_connection("POST /verifications/{id}", move |service, connection| {
-            Observed::new(connection, &service.recorder).label("record_verdict_statement").execute(
+            connection.execute(
+                &service.recorder,
+                "record_verdict_statement",
                 "UPDATE verifications SET verdict = ?2, checked_at = checked_at + 1 WHERE id = ?1",
                 &[Value::Integer(id), Value::Text(dataset::verdict(verdict).to_owned())],
             )
@@ -350,61 +346,6 @@ async fn record_verdict(
     Ok(if changed == 0 { StatusCode::NOT_FOUND } else { StatusCode::NO_CONTENT })
 }
 
-fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
-    Ok(Listed { id: row.get(0)?, title: row.get(1)?, status: row.get(2)? })
-}
-
-/// A fixed set of connections, handed out one at a time.
-#[derive(Debug)]
-struct Pool {
-    idle: Mutex<Vec<Connection>>,
-    returned: Condvar,
-    active: AtomicU64,
-}
-
-impl Pool {
-    fn open(path: &Path) -> rusqlite::Result<Self> {
-        let idle = (0..POOL).map(|_| dataset::connect(path)).collect::<rusqlite::Result<_>>()?;
-        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), active: AtomicU64::new(0) })
-    }
-
-    /// Waits for a connection. Only called from blocking threads.
-    fn acquire(&self) -> Pooled<'_> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut idle =
-            self.returned.wait_while(idle, |idle| idle.is_empty()).unwrap_or_else(PoisonError::into_inner);
-        let connection = idle.pop();
-        self.active.fetch_add(1, Ordering::Relaxed);
-        Pooled { pool: self, connection }
-    }
-}
-
-impl PoolGauge for Pool {
-    fn read(&self) -> PoolReading {
-        let active = self.active.load(Ordering::Relaxed);
-        PoolReading { active, idle: POOL.saturating_sub(active), max: POOL }
-    }
-}
-
-/// A connection that goes back to its pool when dropped.
-struct Pooled<'a> {
-    pool: &'a Pool,
-    connection: Option<Connection>,
-}
-
-impl std::ops::Deref for Pooled<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("a connection is given back only when dropped")
-    }
-}
-
-impl Drop for Pooled<'_> {
-    fn drop(&mut self) {
-        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.extend(self.connection.take());
-        self.pool.active.fetch_sub(1, Ordering::Relaxed);
-        self.pool.returned.notify_one();
-    }
+fn listed(row: &Record) -> Listed {
+    Listed { id: row.integer(0), title: row.text(1), status: row.text(2) }
 }

@@ -124,6 +124,11 @@ async fn harmful(teller: &Teller<'_>, load: &Load) -> anyhow::Result<Change> {
     settled
 }
 
+/// Tells whether a name in a scope, with or without its schema, is a table's.
+fn is_table(in_scope: &str, table: &str) -> bool {
+    in_scope.rsplit('.').next() == Some(table)
+}
+
 struct Teller<'a> {
     engine: &'a Engine,
     narrator: &'a Narrator,
@@ -183,7 +188,7 @@ impl Teller<'_> {
             let of_table = proposals
                 .into_iter()
                 .map(|record| record.proposal)
-                .find(|proposal| proposal.plan.scope.iter().any(|in_scope| in_scope == table));
+                .find(|proposal| proposal.plan.scope.iter().any(|in_scope| is_table(in_scope, table)));
             Ok(of_table)
         })
         .await

@@ -261,7 +261,7 @@ async fn turn(load: &Load) -> std::convert::Infallible {
 
 /// Undoes what a run left that did not end as it should.
 fn drop_our_indexes(database: &Path) -> anyhow::Result<()> {
-    let connection = dataset::connect(database)?;
+    let connection = dataset::sqlite::connect(database)?;
     let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'index'")?;
     let names: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     for name in names.iter().filter(|name| name.starts_with(PREFIX)) {

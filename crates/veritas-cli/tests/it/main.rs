@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod caches;
+mod databases;
 mod demo;
 mod process;
 mod proofs;
