@@ -11,6 +11,7 @@ pub mod guard;
 pub mod history;
 pub mod migration;
 pub mod plan;
+pub mod rewrites;
 pub mod scratch;
 pub mod session;
 pub mod target;
