@@ -7,6 +7,7 @@
 mod database;
 mod frozen;
 mod programs;
+mod tcp;
 
 use std::{
     collections::HashMap,
@@ -22,6 +23,7 @@ use std::{
 use crate::{
     Upstream,
     account::Account,
+    port::Port,
     server::{RunDirectory, Server, Stop, output_of},
     template::{self, must},
 };
@@ -72,6 +74,7 @@ struct Running {
     databases: AtomicU32,
     /// The template database of each schema text.
     templates: Mutex<HashMap<String, String>>,
+    port: Option<Port>,
     /// Last, so that it goes after the server.
     directory: Arc<RunDirectory>,
 }
@@ -102,7 +105,7 @@ impl Postgres {
     ///
     /// As [`Self::start`] does.
     pub fn start_alone(settings: &str) -> Self {
-        Self::launch(|programs, account, data| {
+        Self::launch(None, |programs, account, data| {
             template::copy(&programs.cluster(account), data, account);
             append(&data.join("postgresql.conf"), settings);
         })
@@ -115,7 +118,7 @@ impl Postgres {
     ///
     /// When this server is not running, or the replica does not start.
     pub fn replica(&self) -> Self {
-        Self::launch(|programs, account, data| {
+        Self::launch(None, |programs, account, data| {
             let mut command = Command::new(&programs.copier);
             command
                 .args(["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync"])
@@ -129,7 +132,7 @@ impl Postgres {
     }
 
     /// Starts a server in a directory that `fill` fills.
-    fn launch(fill: impl FnOnce(&Programs, Account, &Path)) -> Self {
+    fn launch(port: Option<Port>, fill: impl FnOnce(&Programs, Account, &Path)) -> Self {
         let programs = Programs::find();
         let account = Account::unprivileged(&[USER, "nobody"]);
         let directory = Arc::new(must("create a directory", RunDirectory::create(account)));
@@ -140,6 +143,7 @@ impl Postgres {
             programs,
             databases: AtomicU32::new(0),
             templates: Mutex::default(),
+            port,
             directory,
         };
         let postgres = Self { running: Arc::new(running) };
@@ -181,6 +185,9 @@ impl Postgres {
         fs::remove_file(&pid_file).ok();
         let mut command = Command::new(&running.programs.server);
         command.arg("-D").arg(&data).arg("-k").arg(running.directory.path());
+        if let Some(port) = &running.port {
+            command.args(["-c", "listen_addresses=127.0.0.1", "-p"]).arg(port.number().to_string());
+        }
         let directory = Arc::clone(&running.directory);
         *server =
             Some(Server::start(command, running.account, directory, Stop::Quit, || is_ready(&pid_file)));
@@ -249,7 +256,7 @@ impl Postgres {
 
 impl From<&Postgres> for Upstream {
     fn from(postgres: &Postgres) -> Self {
-        Self::Unix(postgres.socket_dir().join(".s.PGSQL.5432"))
+        Self::Unix(postgres.socket_dir().join(format!(".s.PGSQL.{}", postgres.port())))
     }
 }
 

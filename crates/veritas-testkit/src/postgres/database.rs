@@ -25,7 +25,8 @@ impl Database {
     /// Returns the connection URL for another role.
     pub fn url_as(&self, role: &str) -> String {
         let socket_dir = self.server.socket_dir().to_string_lossy().replace('/', "%2F");
-        format!("postgresql://{role}@{socket_dir}/{}", self.name)
+        let port = self.server.address().map_or_else(String::new, |address| format!(":{}", address.port()));
+        format!("postgresql://{role}@{socket_dir}{port}/{}", self.name)
     }
 
     /// Returns the connection URL that leads through a proxy in front of this server.
@@ -102,6 +103,8 @@ impl Postgres {
                 .args(["--set", "ON_ERROR_STOP=1", "--username", USER, "--dbname", database])
                 .arg("--host")
                 .arg(self.socket_dir())
+                .arg("--port")
+                .arg(self.port().to_string())
                 .args(["--command", sql]),
         )
     }

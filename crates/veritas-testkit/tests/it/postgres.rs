@@ -182,3 +182,29 @@ fn a_proxy_stands_before_a_server() {
         std::process::Command::new("psql").args([&database.url_through(&proxy), "-Atc", "SELECT 7"]).output();
     assert_eq!(output.expect("psql runs").stdout, b"7\n");
 }
+
+#[test]
+fn a_server_with_a_port_answers_there_and_keeps_it_over_a_restart() {
+    let server = Postgres::start_tcp("");
+    let database = server.database();
+    let ask =
+        |url: &str| std::process::Command::new("psql").args([url, "-Atc", "SELECT 7"]).output().unwrap();
+    for url in [database.url_tcp(), database.url()] {
+        assert_eq!(ask(&url).stdout, b"7\n", "{url}");
+    }
+    server.stop();
+    assert!(!ask(&database.url_tcp()).status.success());
+    server.restart();
+    assert_eq!(ask(&database.url_tcp()).stdout, b"7\n");
+}
+
+#[test]
+fn a_server_speaks_tls_and_its_authority_vouches_for_it() {
+    let server = Postgres::start_tls();
+    let database = server.database();
+    let url =
+        format!("{}?sslmode=verify-full&sslrootcert={}", database.url_tcp(), server.authority().display());
+    let ask = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let output = std::process::Command::new("psql").args([&url, "-Atc", ask]).output().unwrap();
+    assert!(output.stdout.starts_with(b"TLSv1."), "{output:?}");
+}
