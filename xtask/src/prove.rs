@@ -62,8 +62,8 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
         setup::tpch()?;
     }
     let example = format!("prove_{name}");
-    let mut command = cargo(["run", "--release", "--package", &proof.package, "--example", &example, "--"]);
-    steps::run(command.args(arguments))
+    let mut command = cargo(["run", "--release", "--package", &proof.package, "--example", &example]);
+    steps::run(command.args(["--features", &proof.features, "--"]).args(arguments))
 }
 
 /// Builds the release binary and measures it beside its peers; with `cache` first, the caches.
@@ -91,6 +91,8 @@ pub(crate) fn bench(arguments: &[&str]) -> anyhow::Result<()> {
 struct Proof {
     name: String,
     package: String,
+    /// What the example asks to be built with, separated by commas.
+    features: String,
 }
 
 fn proofs(metadata: &Value) -> Vec<Proof> {
@@ -104,7 +106,9 @@ fn proofs(metadata: &Value) -> Vec<Proof> {
                 target["kind"].as_array().is_some_and(|kinds| kinds.contains(&Value::from("example")));
             let name = target["name"].as_str().and_then(|name| name.strip_prefix("prove_"));
             if let (true, Some(name), Some(package)) = (example, name, package["name"].as_str()) {
-                proofs.push(Proof { name: name.to_owned(), package: package.to_owned() });
+                let features = target["required-features"].as_array().into_iter().flatten();
+                let features = features.filter_map(Value::as_str).collect::<Vec<_>>().join(",");
+                proofs.push(Proof { name: name.to_owned(), package: package.to_owned(), features });
             }
         }
     }
@@ -120,9 +124,15 @@ mod tests {
         let target = |kind: &str, name: &str| serde_json::json!({ "kind": [kind], "name": name });
         let ours = serde_json::json!({ "name": "ours", "source": null, "targets": [
             target("example", "prove_kill"), target("bin", "prove_not"), target("example", "show"),
+            { "kind": ["example"], "name": "prove_fast", "required-features": ["sqlite", "tracing"] },
         ]});
         let other = serde_json::json!({ "name": "other", "source": "registry", "targets": [target("example", "prove_x")] });
         let found = proofs(&serde_json::json!({ "packages": [ours, other] }));
-        assert_eq!(found, [Proof { name: "kill".to_owned(), package: "ours".to_owned() }]);
+        let proof = |name: &str, features: &str| Proof {
+            name: name.to_owned(),
+            package: "ours".to_owned(),
+            features: features.to_owned(),
+        };
+        assert_eq!(found, [proof("kill", ""), proof("fast", "sqlite,tracing")]);
     }
 }

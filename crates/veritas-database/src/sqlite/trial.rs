@@ -305,7 +305,7 @@ fn gain(pairs: &[(f64, f64)], seed: u64) -> Option<Gain> {
 /// Encodes a value so that equal values, and only they, give equal bytes.
 /// Floats are equal when 12 digits are: a sum taken in another order differs
 /// in the last ones.
-fn encode(value: ValueRef<'_>, encoded: &mut Vec<u8>) {
+pub(crate) fn encode(value: ValueRef<'_>, encoded: &mut Vec<u8>) {
     match value {
         ValueRef::Null => append(0, &[], encoded),
         ValueRef::Integer(value) => append(1, &value.to_le_bytes(), encoded),

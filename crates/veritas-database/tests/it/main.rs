@@ -4,11 +4,14 @@ mod findings;
 mod fingerprint;
 mod grouping;
 mod hooks;
+mod mixed_requests;
 mod pools;
 mod recorder;
 mod requests;
 #[cfg(feature = "sqlite")]
 mod sqlite_advice;
+#[cfg(feature = "sqlite")]
+mod sqlite_expert;
 #[cfg(feature = "sqlite")]
 mod sqlite_fuzz;
 #[cfg(feature = "sqlite")]
@@ -17,6 +20,8 @@ mod sqlite_loop;
 mod sqlite_proof;
 #[cfg(feature = "sqlite")]
 mod sqlite_shop;
+#[cfg(feature = "sqlite")]
+mod sqlite_workload;
 #[cfg(feature = "tracing")]
 mod sqlx_layer;
 
