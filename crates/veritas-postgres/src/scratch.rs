@@ -271,7 +271,7 @@ impl Scratch {
                     format!("a sample of {:.1} % of {schema}.{name}, {mebibytes:.1} MiB", table.share * 100.0)
                 };
                 if !table.left_out.is_empty() {
-                    words.push_str(&format!(", without {}", table.left_out.join(", ")));
+                    words.extend([format!(", without {}", table.left_out.join(", "))]);
                 }
                 words
             })

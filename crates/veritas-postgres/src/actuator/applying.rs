@@ -324,9 +324,10 @@ fn why(
         }
         Some("53100") => guard(format!("{step}: the server's disk is full")),
         Some("53400") => guard(format!("{step}: a limit of the server was reached (53400)")),
-        Some("57014") => guard(format!("{step}: it was cancelled, or took longer than it may")),
+        // The server's limit, ours, or somebody who cancelled it.
         _ if matches!(error, SessionError::TimedOut) => {
-            guard(format!("{step}: it took longer than {:.0} s", options.longest_build.as_secs_f64()))
+            let longest = options.longest_build.as_secs_f64();
+            guard(format!("{step}: it was cancelled, or took longer than {longest:.0} s"))
         }
         _ => said(target, step, error),
     }
@@ -362,8 +363,8 @@ fn watched<T>(target: &PostgresTarget, build: impl FnOnce() -> T) -> T {
         };
         // Without the thread the index is built all the same, only nobody hears how far it is.
         let _follower = thread::Builder::new().name("veritas-progress".into()).spawn_scoped(scope, follow);
-        let built = build();
+        let outcome = build();
         drop(done);
-        built
+        outcome
     })
 }

@@ -203,10 +203,10 @@ impl IndexDefinition {
         );
         if !self.spec.include.is_empty() {
             let names: Vec<String> = self.spec.include.iter().map(|name| ident(name)).collect();
-            body.push_str(&format!(" INCLUDE ({})", names.join(", ")));
+            body.extend([format!(" INCLUDE ({})", names.join(", "))]);
         }
         if let Some(predicate) = &self.spec.predicate {
-            body.push_str(&format!(" WHERE ({predicate})"));
+            body.extend([format!(" WHERE ({predicate})")]);
         }
         body
     }
@@ -236,10 +236,10 @@ fn key_sql(key: &Key) -> String {
         KeyPart::Expression(sql) => format!("({sql})"),
     };
     if let Some(collation) = &key.collation {
-        sql.push_str(&format!(" COLLATE {}", ident(collation)));
+        sql.extend([format!(" COLLATE {}", ident(collation))]);
     }
     if let Some(opclass) = &key.opclass {
-        sql.push_str(&format!(" {}", ident(opclass)));
+        sql.extend([format!(" {}", ident(opclass))]);
     }
     if key.descending {
         sql.push_str(" DESC");
@@ -311,11 +311,10 @@ fn nested(text: &str) -> Option<(String, &str)> {
     for (at, letter) in inner.char_indices() {
         match (quote, letter) {
             (Some(open), letter) if open == letter => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(letter),
             (None, '(') => depth += 1,
             (None, ')') => depth -= 1,
-            (None, _) => {}
+            _ => {}
         }
         if depth == 0 {
             return Some((inner[..at].to_owned(), &inner[at + 1..]));

@@ -49,9 +49,8 @@ pub(crate) fn harmless(sql: &str, functions: &[&[&str]]) -> Option<Expr> {
     if parser.peek_token().token != sqlparser::tokenizer::Token::EOF {
         return None;
     }
-    let walked = visit_expressions(&expr, |expr| match allowed(expr, functions) {
-        true => ControlFlow::Continue(()),
-        false => ControlFlow::Break(()),
+    let walked = visit_expressions(&expr, |expr| {
+        if allowed(expr, functions) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     walked.is_continue().then_some(expr)
 }

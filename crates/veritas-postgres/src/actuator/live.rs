@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The lock that whoever changes indexes of a database holds: `veritas` in ASCII.
-pub const APPLIER_LOCK: i64 = 0x7665_7269_7461_73;
+pub const APPLIER_LOCK: i64 = 0x0076_6572_6974_6173;
 /// Takes it, until the session ends.
 const LOCK: &str = "SELECT pg_catalog.pg_try_advisory_lock($1)";
 /// What has the name of an index.

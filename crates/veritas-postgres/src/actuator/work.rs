@@ -45,6 +45,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Counted {
     last_read: Option<Timestamp>,
+    /// The last reading that told the statements.
+    last_counted: Option<Timestamp>,
     last_reset: Option<Timestamp>,
     statements: HashMap<Fingerprint, Statement>,
     /// Until this moment something of ours changed the server.
@@ -70,23 +72,22 @@ impl Ledger {
             inner.targets.entry(target.name.clone()).or_default().take_in(&readings.reading);
         }
         let key = (target.name.clone(), plan.forward.clone());
-        let by_server = match inner.by_server.get(&key) {
-            Some(known) => *known,
-            None => {
-                let tells = readings.as_ref().map(|readings| readings.reading.statements.is_ok());
-                let recorded = recorder.work(&plan.scope);
-                let decided = match tells {
-                    Some(tells) => tells,
-                    None if recorded.iter().any(|totals| totals.seconds.count > 0) => false,
-                    // Nobody tells anything yet.
-                    None => return Vec::new(),
-                };
-                if inner.by_server.len() >= MOST_PLANS {
-                    inner.by_server.clear();
-                }
-                inner.by_server.insert(key, decided);
-                decided
+        let by_server = if let Some(known) = inner.by_server.get(&key) {
+            *known
+        } else {
+            let tells = readings.as_ref().map(|readings| readings.reading.statements.is_ok());
+            let seen = recorder.work(&plan.scope);
+            let decided = match tells {
+                Some(tells) => tells,
+                None if seen.iter().any(|totals| totals.seconds.count > 0) => false,
+                // Nobody tells anything yet.
+                None => return Vec::new(),
+            };
+            if inner.by_server.len() >= MOST_PLANS {
+                inner.by_server.clear();
             }
+            inner.by_server.insert(key, decided);
+            decided
         };
         if !by_server {
             return recorder.work(&plan.scope);
@@ -117,14 +118,12 @@ impl Ledger {
 }
 
 impl Counted {
+    /// Takes in a reading, once.
     fn take_in(&mut self, reading: &ServerReading) {
-        let Some(last) = self.last_read.filter(|last| *last >= reading.read_at) else {
-            return self.take_in_new(reading);
-        };
-        debug_assert!(last >= reading.read_at, "it was taken in already");
-    }
-
-    fn take_in_new(&mut self, reading: &ServerReading) {
+        if self.last_read.is_some_and(|last| last >= reading.read_at) {
+            return;
+        }
+        self.last_read = Some(reading.read_at);
         if let Ok(indexes) = &reading.indexes {
             for index in indexes {
                 let Some(scans) = index.scans else { continue };
@@ -138,19 +137,20 @@ impl Counted {
                 }
             }
         }
-        let Ok(statements) = &reading.statements else {
-            self.last_read = Some(reading.read_at);
-            return;
-        };
-        let was_reset = self.last_reset != reading.statements_reset_at && self.last_read.is_some();
-        let is_mixed = self.changed_at.is_some_and(|at| self.last_read.is_none_or(|last| last <= at));
+        let Ok(statements) = &reading.statements else { return };
+        let last = self.last_counted;
+        let was_reset = self.last_reset != reading.statements_reset_at && last.is_some();
+        // Another server, or the same one after a restart: its counters may be others.
+        let restarted =
+            last.zip(reading.uptime).is_some_and(|(last, uptime)| uptime < reading.read_at.since(last));
+        let is_mixed = restarted || self.changed_at.is_some_and(|at| last.is_none_or(|last| last <= at));
         let mut room = MOST_STATEMENTS.saturating_sub(self.statements.len());
         for statement in statements {
             let now = (statement.seconds, pages(statement));
             match self.statements.get_mut(&statement.fingerprint) {
                 Some(known) => {
-                    let restarted = was_reset || known.last.0.count > now.0.count;
-                    let before = if restarted { (Moments::default(), 0.0) } else { known.last };
+                    let began_anew = was_reset || known.last.0.count > now.0.count;
+                    let before = if began_anew { (Moments::default(), 0.0) } else { known.last };
                     if !is_mixed {
                         known.add(now.0.since(&before.0), now.1 - before.1);
                     }
@@ -170,7 +170,7 @@ impl Counted {
                 None => {}
             }
         }
-        self.last_read = Some(reading.read_at);
+        self.last_counted = Some(reading.read_at);
         self.last_reset = reading.statements_reset_at;
     }
 

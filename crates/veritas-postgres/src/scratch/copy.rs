@@ -110,7 +110,10 @@ pub(super) fn table(
             .block_on(async { sink.send_all(&mut futures_util::stream::iter(held)).await })
             .map_err(&to)?;
         if let Some(pause) = pause(passed, limits.bytes_per_second, clock.monotonic().since(started)) {
-            let wait = async { Ok(tokio::time::sleep(pause).await) };
+            let wait = async {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            };
             live.within(left()?.max(pause)).block_on(wait).map_err(&from)?;
         }
     }

@@ -124,7 +124,7 @@ pub(super) fn read(live: &mut Session, relations: &[Relation]) -> Result<Bluepri
         live.query(PATH, &[]).map_err(&at)?.first().map(|row| row.get(0)).unwrap_or_default();
     let mut settings = path_setting(&path);
     for row in live.query(SETTINGS, &[]).map_err(&at)? {
-        settings.push_str(&format!("; SET {} = {}", ident(row.get(0)), literal(row.get(1))));
+        settings.extend([format!("; SET {} = {}", ident(row.get(0)), literal(row.get(1)))]);
     }
     // From here on the server writes every name with its schema.
     live.batch("SET LOCAL search_path = pg_catalog").map_err(&at)?;
@@ -151,13 +151,13 @@ fn locale(row: &Row) -> String {
     let text = |key: &str| json[key].as_str().map(literal);
     let mut clause = format!("ENCODING {}", literal(row.get(1)));
     if let (Some(collate), Some(ctype)) = (text("datcollate"), text("datctype")) {
-        clause.push_str(&format!(" LC_COLLATE {collate} LC_CTYPE {ctype}"));
+        clause.extend([format!(" LC_COLLATE {collate} LC_CTYPE {ctype}")]);
     }
     let provided = text("datlocale").or_else(|| text("daticulocale"));
     match (json["datlocprovider"].as_str(), provided) {
-        (Some("i"), Some(locale)) => clause.push_str(&format!(" LOCALE_PROVIDER icu ICU_LOCALE {locale}")),
+        (Some("i"), Some(locale)) => clause.extend([format!(" LOCALE_PROVIDER icu ICU_LOCALE {locale}")]),
         (Some("b"), Some(locale)) => {
-            clause.push_str(&format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {locale}"));
+            clause.extend([format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {locale}")]);
         }
         _ => {}
     }
@@ -201,10 +201,10 @@ fn table(
         made.binary &= !types.need(live, row.get(2), relation)?;
         columns.push(column(&row, &full, &mut made));
     }
-    let fill =
+    let with =
         found.get::<_, Option<String>>(5).map(|option| format!(" WITH ({option})")).unwrap_or_default();
     made.create = format!(
-        "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {full} ({}){fill}",
+        "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {full} ({}){with}",
         ident(&relation.schema),
         columns.join(", ")
     );
@@ -221,7 +221,7 @@ fn column(row: &Row, full: &str, made: &mut Table) -> String {
     let quoted = ident(name);
     let mut sql = format!("{quoted} {}", row.get::<_, &str>(1));
     if let Some(collation) = row.get::<_, Option<&str>>(7) {
-        sql.push_str(&format!(" COLLATE {collation}"));
+        sql.extend([format!(" COLLATE {collation}")]);
     }
     if row.get(3) {
         sql.push_str(" NOT NULL");
@@ -231,16 +231,16 @@ fn column(row: &Row, full: &str, made: &mut Table) -> String {
     match default {
         Some(expression) if generated => {
             if harmless(expression, &[PURE]).is_some() {
-                sql.push_str(&format!(" GENERATED ALWAYS AS ({expression}) STORED"));
+                sql.extend([format!(" GENERATED ALWAYS AS ({expression}) STORED")]);
             } else {
                 made.left_out.push(format!("the expression that generates {name}"));
             }
         }
         Some(expression) if expression.starts_with("nextval(") => {
-            identity_column(&mut sql, &quoted, full, made)
+            identity_column(&mut sql, &quoted, full, made);
         }
         Some(expression) if harmless(expression, &[PURE, FRESH]).is_some() => {
-            sql.push_str(&format!(" DEFAULT {expression}"));
+            sql.extend([format!(" DEFAULT {expression}")]);
         }
         Some(_) => made.left_out.push(format!("the default of {name}")),
         None if identity => identity_column(&mut sql, &quoted, full, made),
@@ -292,7 +292,7 @@ fn constraints(
                     .trim_end_matches(" NO INHERIT")
                     .trim_end_matches(" NOT VALID")
             });
-            if !inner.is_some_and(|inner| harmless(inner, &[PURE]).is_some()) {
+            if inner.is_none_or(|inner| harmless(inner, &[PURE]).is_none()) {
                 made.left_out.push(format!("the check {name}"));
                 continue;
             }

@@ -99,7 +99,7 @@ impl Types {
             "e" => {
                 let labels: Vec<String> = row.get(10);
                 let labels: Vec<String> = labels.iter().map(|label| literal(label)).collect();
-                self.make(&schema, format!("CREATE TYPE {full} AS ENUM ({})", labels.join(", ")));
+                self.make(&schema, &format!("CREATE TYPE {full} AS ENUM ({})", labels.join(", ")));
             }
             "d" => {
                 let mut sql = format!("CREATE DOMAIN {full} AS {}", row.get::<_, String>(6));
@@ -110,10 +110,10 @@ impl Types {
                     // A check that calls functions of the application is not taken over.
                     let inner = check.strip_prefix("CHECK ");
                     if inner.is_some_and(|inner| harmless(inner, &[PURE]).is_some()) {
-                        sql.push_str(&format!(" {check}"));
+                        sql.extend([format!(" {check}")]);
                     }
                 }
-                self.make(&schema, sql);
+                self.make(&schema, &sql);
             }
             _ => {
                 return Err(unsupported(format!(
@@ -124,7 +124,7 @@ impl Types {
         Ok(within)
     }
 
-    fn make(&mut self, schema: &str, sql: String) {
+    fn make(&mut self, schema: &str, sql: &str) {
         self.statements.push(format!("CREATE SCHEMA IF NOT EXISTS {}; {sql}", ident(schema)));
     }
 

@@ -129,9 +129,9 @@ impl Bench<'_> {
 fn begin(statement: &Explainable, scene: Scene<'_>, limit: Duration) -> String {
     let mut sql = format!("BEGIN; SET LOCAL statement_timeout = {}", limit.as_millis());
     match (scene.without, scene.restored) {
-        (Some(index), _) => sql.push_str(&format!("; DROP INDEX {index}")),
+        (Some(index), _) => sql.extend([format!("; DROP INDEX {index}")]),
         (None, Some(index)) => {
-            sql.push_str(&format!("; SAVEPOINT before; DROP INDEX {index}; ROLLBACK TO before"));
+            sql.extend([format!("; SAVEPOINT before; DROP INDEX {index}; ROLLBACK TO before")]);
         }
         (None, None) => {}
     }

@@ -95,8 +95,9 @@ fn text(value: &Value) -> Option<String> {
         Value::Real(value) => Some(value.to_string()),
         Value::Text(value) => Some(value.clone()),
         Value::Blob(bytes) => {
-            let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            Some(format!("\\x{hex}"))
+            let mut hex = "\\x".to_owned();
+            hex.extend(bytes.iter().map(|byte| format!("{byte:02x}")));
+            Some(hex)
         }
     }
 }
@@ -314,7 +315,7 @@ impl Visitor for Uses<'_, '_> {
         match expr {
             Expr::BinaryOp { left, right, .. } => self.0.either(left, right),
             Expr::Like { expr, pattern, .. } | Expr::ILike { expr, pattern, .. } => {
-                self.0.compared(expr, pattern)
+                self.0.compared(expr, pattern);
             }
             Expr::Between { expr, low, high, .. } => {
                 self.0.compared(expr, low);

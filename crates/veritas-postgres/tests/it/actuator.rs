@@ -1,5 +1,6 @@
 //! The actuator on real servers: what it does, what it refuses, and that nothing is left when it fails.
 
+mod faults;
 mod measuring;
 mod removing;
 mod scene;

@@ -30,7 +30,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(options: ActuatorOptions) -> Self {
-        let database = Postgres::start().database();
+        Self::on(&Postgres::start(), options)
+    }
+
+    pub(crate) fn on(server: &Postgres, options: ActuatorOptions) -> Self {
+        let database = server.database();
         database.psql(
             "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c text);
              INSERT INTO t SELECT n, n % 1000, n % 7, 'c' || n FROM generate_series(1, 5000) n; ANALYZE t",
@@ -42,6 +46,18 @@ impl Scene {
         let recorder = Arc::new(Recorder::new(RecorderOptions::default(), shared));
         let actuator = PostgresActuator::new([Arc::clone(&target)], Arc::clone(&recorder), options);
         Self { database, clock, target, recorder, actuator }
+    }
+
+    /// The actuator of another process.
+    pub(crate) fn another_actuator(&self) -> PostgresActuator {
+        PostgresActuator::new([Arc::clone(&self.target)], Arc::clone(&self.recorder), hasty())
+    }
+
+    /// An actuator whose target is the same database on another server.
+    pub(crate) fn moved_to(&self, server: &Postgres) -> PostgresActuator {
+        let options = ConnectOptions::new(self.database.on(server).url());
+        let target = PostgresTarget::new("main", options, Arc::new(self.clock.clone()));
+        PostgresActuator::new([Arc::new(target)], Arc::clone(&self.recorder), hasty())
     }
 
     pub(crate) fn url(&self) -> String {
