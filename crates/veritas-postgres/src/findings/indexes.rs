@@ -8,7 +8,7 @@ use veritas_model::{Cause, Finding, FindingKind, Impact, Unit};
 use super::{Verdict, figure, on_server};
 
 /// Disuse must have been seen for this long.
-const WATCHED: Duration = Duration::from_secs(7 * 24 * 3600);
+const WATCHED: Duration = Duration::from_hours(7 * 24);
 /// Smaller indexes are not worth a finding of disuse.
 const LEAST_UNUSED: u64 = 1024 * 1024;
 /// Smaller indexes cannot be bloated by much.

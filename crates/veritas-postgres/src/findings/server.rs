@@ -26,7 +26,7 @@ const DEFAULT_BUFFERS: u64 = 128 * 1024 * 1024;
 /// Data of this size are not served from what a server comes with.
 const LARGE: u64 = 8 * 1024 * 1024 * 1024;
 /// A replica that is this late answers with yesterday's data.
-const LAG: Duration = Duration::from_secs(60);
+const LAG: Duration = Duration::from_mins(1);
 /// What an abandoned slot may hold back before it matters.
 const HELD_BACK: u64 = 1024 * 1024 * 1024;
 

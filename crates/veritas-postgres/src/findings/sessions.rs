@@ -10,9 +10,9 @@ use super::{Verdict, condition, figure, on_server};
 /// Shorter waits are everyday life of a server that is written.
 const WAITED: Duration = Duration::from_secs(1);
 /// An application that thinks longer than this has forgotten its transaction.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Statements of the day do not take longer; what does, holds back the cleaning of all tables.
-const LONG: Duration = Duration::from_secs(15 * 60);
+const LONG: Duration = Duration::from_mins(15);
 /// From here on the next burst is refused.
 const FULL: f64 = 0.85;
 

@@ -14,7 +14,7 @@ use super::{Refusal, Verb, words::Word};
 
 /// The parser recurses; what it and its tree need for all that [`super::words`] lets
 /// through fits into this stack, of which only what is used is ever taken.
-const STACK: usize = 256 * 1024 * 1024;
+const STACK: usize = 128 * 1024 * 1024;
 /// Levels of recursion that the parser may use.
 const RECURSION: usize = 120;
 
@@ -164,5 +164,71 @@ impl Visitor for OnlyReads {
         };
         self.refusal = refusal;
         if self.refusal.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::words::{cut, write};
+
+    #[track_caller]
+    fn check(sql: &str, expected: &Result<Verb, Refusal>) {
+        let words = cut(sql).unwrap();
+        let decided = verb(&words).and_then(|verb| prove(&write(&words), verb).map(|()| verb));
+        assert_eq!(&decided, expected, "{sql}");
+    }
+
+    #[test]
+    fn a_statement_is_one_of_four_all_the_way_down() {
+        check("select 1", &Ok(Verb::Select));
+        check("(select 1) union (select 2)", &Ok(Verb::Select));
+        check("values (1)", &Ok(Verb::Select));
+        check("with a as (select 1) select * from a", &Ok(Verb::Select));
+        check("with a as (select 1) insert into t select * from a", &Ok(Verb::Insert));
+        check("with a as (select 1) delete from t using a", &Ok(Verb::Delete));
+        check("insert into t values (1) on conflict do update set a = 1", &Ok(Verb::Insert));
+        check("update t set a = 1", &Ok(Verb::Update));
+        check("select substring(a from 1 for 2) from t", &Ok(Verb::Select));
+        check("select a as update, t.delete from t", &Ok(Verb::Select));
+        check("with a as (delete from t returning *) select * from a", &Err(Refusal::WritesInWith));
+        check("select * into x from t", &Err(Refusal::MakesTable));
+        check("select * from t for update", &Err(Refusal::Locks));
+        check("explain select 1", &Err(Refusal::OtherKind));
+        check("table t", &Err(Refusal::OtherKind));
+        check("select 1 limit limit limit", &Err(Refusal::Malformed));
+    }
+
+    #[test]
+    fn whatever_nests_and_chains_as_far_as_it_may_is_read() {
+        let deep = |open: &str, inner: &str, close: &str| {
+            format!("select {}{inner}{} from t", open.repeat(23), close.repeat(23))
+        };
+        let chain = |first: &str, link: &str, times: usize| format!("select {first}{}", link.repeat(times));
+        for sql in [
+            deep("(", "a", ")"),
+            deep("(select ", "a", ")"),
+            deep("f(", "a", ")"),
+            deep("(a, ", "a", ")"),
+            deep("(case when a then ", "a", " end)"),
+            format!("select * from {}t{}", "(".repeat(23), ")".repeat(23)),
+            format!("select * from {}select 1{} x", "(".repeat(23), ")".repeat(23)),
+            format!("select 1 where {}a = 1 and b{}", "(".repeat(23), ")".repeat(23)),
+            format!("select 1 where a in {}select 1{}", "(".repeat(23), ")".repeat(23)),
+            format!("insert into t values {}1{}", "(".repeat(23), ")".repeat(23)),
+            chain("1 where a", " = 1 or a", 990),
+            chain("a", " - a", 1_990),
+            chain("a", "::int", 1_990),
+            chain("", "not ", 1_990) + "a",
+            chain("", "- ", 1_990) + "a",
+            chain("1", " union select 1", 990),
+            chain("1 from t", " join t using (a)", 1_900),
+            chain("a", ", a", 20_000),
+            chain("case when a then b", " when a then b", 10_000) + " end",
+        ] {
+            let words = cut(&sql).unwrap();
+            // Read or refused, but neither out of stack nor out of time.
+            let _decided = prove(&write(&words), Verb::Select);
+        }
     }
 }

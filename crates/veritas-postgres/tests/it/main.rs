@@ -1,5 +1,7 @@
 //! The tests of the crate.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod actuator;
 mod facts;
 mod findings;
