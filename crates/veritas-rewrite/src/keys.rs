@@ -203,15 +203,53 @@ pub(crate) fn ordering<'s>(item: &OrderByExpr, select: &Select, scopes: &Scopes<
     }
     if let Expr::Identifier(name) = &item.expr {
         let name = fold(name, scopes.dialect);
+        // What has no alias has a name, too: of its column, or of its function or type.
+        let mut doubtful = false;
         let mut named = select.projection.iter().filter_map(|item| match item {
             SelectItem::ExprWithAlias { expr, alias } if fold(alias, scopes.dialect) == name => Some(expr),
+            SelectItem::UnnamedExpr(expr) => match expr {
+                Expr::Identifier(column) if fold(column, scopes.dialect) == name => Some(expr),
+                Expr::CompoundIdentifier(parts)
+                    if parts.last().is_some_and(|column| fold(column, scopes.dialect) == name) =>
+                {
+                    Some(expr)
+                }
+                Expr::Identifier(_) | Expr::CompoundIdentifier(_) => None,
+                other => {
+                    doubtful |= other.to_string().to_lowercase().contains(&name);
+                    None
+                }
+            },
             _ => None,
         });
-        if let Some(expr) = named.next() {
-            return if named.next().is_none() { scopes.resolve(expr) } else { None };
+        let (first, second) = (named.next(), named.next());
+        if doubtful || second.is_some() {
+            return None;
+        }
+        if let Some(expr) = first {
+            return scopes.resolve(expr);
         }
     }
     scopes.resolve(&item.expr)
+}
+
+/// Returns the columns that a `SELECT` groups by; `None` where it groups by anything else.
+pub(crate) fn grouping<'s>(select: &Select, scopes: &Scopes<'s>) -> Option<Vec<Resolved<'s>>> {
+    let keys = shape::group_keys(select)?;
+    // SQLite and MySQL let an alias stand for its expression there, and in HAVING.
+    let is_alias = |key: &Expr| match key {
+        Expr::Identifier(name) => select.projection.iter().any(|item| {
+            matches!(item, SelectItem::ExprWithAlias { expr, alias }
+                if fold(alias, scopes.dialect) == fold(name, scopes.dialect) && expr != key)
+        }),
+        _ => false,
+    };
+    keys.iter()
+        .map(|key| {
+            let shadowed = scopes.dialect != Dialect::PostgreSql && is_alias(key);
+            if shadowed { None } else { scopes.resolve(key) }
+        })
+        .collect()
 }
 
 /// Returns whether the order that a query asks for has no ties: then a limit cuts off the
@@ -230,9 +268,8 @@ pub(crate) fn is_order_total(query: &Query, scopes: &Scopes<'_>) -> bool {
         return true; // One row.
     }
     if !keys.is_empty() {
-        return keys.iter().all(|key| {
-            within.resolve(key).is_some_and(|key| key.column.kind.is_exact() && columns.contains(&key))
-        });
+        return grouping(select, &within)
+            .is_some_and(|keys| keys.iter().all(|key| key.column.kind.is_exact() && columns.contains(key)));
     }
     determine(select, &within, &columns)
 }

@@ -17,8 +17,12 @@ mod cases;
 mod measure;
 #[path = "../../tests/it/postgres.rs"]
 mod postgres;
+#[path = "../../tests/it/random.rs"]
+mod random;
 #[path = "../../tests/it/sqlite.rs"]
 mod sqlite;
+#[path = "../../tests/it/statements.rs"]
+mod statements;
 
 use cases::{CASES, Case, schema};
 use postgres::Postgres;
@@ -28,6 +32,8 @@ use sqlite::Sqlite;
 const DATABASES: u32 = 10_000;
 /// Most databases until a wrong variant must be refuted.
 const UNTIL_REFUTED: u32 = 2_000;
+/// Random statements whose rewrites are compared, too.
+const STATEMENTS: u32 = 2_000;
 /// Kinds that must cost at most a tenth after their rewrite.
 const KINDS_TENFOLD: usize = 5;
 
@@ -89,9 +95,18 @@ fn main() {
     }
     println!("{refuted} wrong variants refuted, the last after {most} databases; {missed} missed");
 
+    let mut wrong = 0;
+    let tried = random::random_statements(STATEMENTS, 5, 42, &mut postgres, |failed| {
+        wrong += 1;
+        println!("MISMATCH {failed}");
+    });
+    let rewrites: u32 = tried.values().sum();
+    println!("{STATEMENTS} random statements: {rewrites} rewrites compared, {wrong} mismatches: {tried:?}");
+
     let tenfold = measure::all();
     println!("{tenfold} kinds cost at most a tenth");
-    let holds = databases >= DATABASES && mismatches == 0 && missed == 0 && tenfold >= KINDS_TENFOLD;
+    let holds =
+        databases >= DATABASES && mismatches == 0 && missed == 0 && wrong == 0 && tenfold >= KINDS_TENFOLD;
     if !holds {
         println!("the proof does not hold");
         std::process::exit(1);

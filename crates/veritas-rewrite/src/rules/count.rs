@@ -13,7 +13,8 @@ use sqlparser::ast::{
 use crate::{
     Dialect,
     rules::{Context, Draft, each_select},
-    scope::Scopes,
+    schema::ColumnType,
+    scope::{Resolved, Scopes},
     shape, text,
 };
 
@@ -86,7 +87,10 @@ fn existing(select: &Select, counted: &Expr, scopes: &Scopes<'_>, exists: bool) 
         let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else {
             return None;
         };
-        if !list.clauses.is_empty() || shape::has_query(argument) {
+        // A row that holds a NULL is counted, and is not IS NOT NULL.
+        let columns = scopes.within(select).columns(argument)?;
+        let is_row = |column: &Resolved<'_>| matches!(column.column.kind, ColumnType::Other(_));
+        if !list.clauses.is_empty() || columns.iter().any(is_row) {
             return None;
         }
         let added = text::parse_expr(&format!("({argument}) IS NOT NULL"), scopes.dialect)?;

@@ -9,7 +9,7 @@
 use sqlparser::ast::{Distinct, Query, Select};
 
 use crate::{
-    keys::{determine, projected},
+    keys::{determine, grouping, projected},
     rules::{Context, Draft, each_query},
     scope::Scopes,
     shape,
@@ -43,7 +43,6 @@ pub(super) fn returns_no_duplicates(select: &Select, within: &Scopes<'_>) -> boo
         return shape::is_grouped(select) || determine(select, within, &columns);
     }
     // Groups that print alike are different groups only where equal is identical.
-    keys.iter().all(|key| {
-        within.resolve(key).is_some_and(|key| key.column.kind.is_exact() && columns.contains(&key))
-    })
+    grouping(select, within)
+        .is_some_and(|keys| keys.iter().all(|key| key.column.kind.is_exact() && columns.contains(key)))
 }

@@ -6,9 +6,11 @@
 //! something to group by: without, there is one group even of no rows. Only comparisons
 //! that cannot fail move, because they are now asked of every row.
 
-use sqlparser::ast::{Expr, Query, Select};
+use sqlparser::ast::{Expr, Query, Select, SelectItem};
 
 use crate::{
+    Dialect,
+    keys::grouping,
     rules::{Context, Draft, each_select},
     scope::Scopes,
     shape,
@@ -25,8 +27,12 @@ pub(super) fn apply(context: &Context<'_>, query: &Query) -> Option<Draft> {
 }
 
 fn convert(select: &Select, scopes: &Scopes<'_>) -> Option<(Option<Expr>, Option<Expr>)> {
-    let keys = shape::group_keys(select)?;
-    let keys = keys.iter().map(|key| scopes.resolve(key)).collect::<Option<Vec<_>>>()?;
+    let keys = grouping(select, scopes)?;
+    // Where HAVING may mean an alias, the condition might not be on what is grouped by.
+    let aliased = select.projection.iter().any(|item| matches!(item, SelectItem::ExprWithAlias { .. }));
+    if scopes.dialect != Dialect::PostgreSql && aliased {
+        return None;
+    }
     if keys.is_empty() || scopes.innermost().opaque {
         return None;
     }

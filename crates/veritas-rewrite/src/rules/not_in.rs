@@ -16,6 +16,7 @@ use sqlparser::ast::{Distinct, Expr, Query, UnaryOperator};
 use crate::{
     Dialect,
     rules::{Context, Draft, each_select},
+    schema::ColumnType,
     scope::Scopes,
     shape, text,
 };
@@ -61,6 +62,13 @@ fn convert(x: &Expr, subquery: &Query, scopes: &Scopes<'_>) -> Option<Expr> {
         |condition| matches!(condition, Expr::IsNotNull(column) if shape::bare(column) == shape::bare(y)),
     );
     let y_nullable = !is_asked_not_null && is_nullable(y, &within);
+    // A row that holds a NULL is neither IS NULL nor IS NOT NULL.
+    let may_be_row = |expr, scopes: &Scopes<'_>| {
+        scopes.resolve(expr).is_some_and(|column| matches!(column.column.kind, ColumnType::Other(_)))
+    };
+    if may_be_row(x, scopes) || may_be_row(y, &within) {
+        return None;
+    }
 
     let not_exists = |added: Option<String>| {
         let mut select = inner.clone();

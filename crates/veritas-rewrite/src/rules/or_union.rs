@@ -109,12 +109,10 @@ fn by_result(expr: &Expr, select: &Select) -> Option<Expr> {
     if wild {
         return matches!(expr, Expr::Identifier(_)).then(|| expr.clone());
     }
-    let place = select.projection.iter().position(|item| match item {
-        SelectItem::ExprWithAlias { expr: projected, alias } => {
-            matches!(expr, Expr::Identifier(name) if name == alias) || projected == expr
-        }
-        SelectItem::UnnamedExpr(projected) => projected == expr,
-        _ => false,
-    })?;
+    // A name of the result goes before a column of the same name.
+    let named = |item: &SelectItem| matches!((item, expr), (SelectItem::ExprWithAlias { alias, .. }, Expr::Identifier(name)) if name == alias);
+    let same = |item: &SelectItem| shape::item_expr(item) == Some(expr);
+    let places = &select.projection;
+    let place = places.iter().position(named).or_else(|| places.iter().position(same))?;
     Some(Expr::Value(Value::Number((place + 1).to_string(), false).into()))
 }

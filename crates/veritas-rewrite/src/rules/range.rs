@@ -12,7 +12,7 @@
 //! decreases when clocks are set back, and a date could come twice where that happens
 //! across midnight; the condition excludes such zones.
 
-use sqlparser::ast::{BinaryOperator, CastKind, DataType, DateTimeField, Expr, Query};
+use sqlparser::ast::{BinaryOperator, CastKind, DataType, DateTimeField, Expr, Query, TimezoneInfo};
 
 use crate::{
     Dialect,
@@ -184,12 +184,8 @@ fn year(column: &Expr, zoned: bool, constant: &Expr) -> Option<Range> {
 
 fn truncated(column: &Expr, zoned: bool, unit: &str, step: &str, constant: &Expr) -> Option<Range> {
     let inner = match shape::bare(constant) {
-        Expr::Cast { expr, data_type: DataType::Timestamp(None, _) | DataType::Date, .. } => {
-            shape::bare(expr)
-        }
-        Expr::TypedString(typed)
-            if matches!(typed.data_type, DataType::Timestamp(None, _) | DataType::Date) =>
-        {
+        Expr::Cast { expr, data_type, .. } if is_of_column(data_type, zoned) => shape::bare(expr),
+        Expr::TypedString(typed) if is_of_column(&typed.data_type, zoned) => {
             let time = typed.value.value.clone().into_string()?;
             &text::parse_expr(&text::literal(&time), Dialect::PostgreSql)?
         }
@@ -206,6 +202,18 @@ fn truncated(column: &Expr, zoned: bool, unit: &str, step: &str, constant: &Expr
         "{column} >= {time} AND {column} < {time} + INTERVAL '{step}' AND date_trunc('{unit}', {time}) = {time}"
     );
     Some(Range { sql, conditions: told(passed, FINITE, zoned) })
+}
+
+/// Returns whether a time of a type is compared as the column's own type would be: a time
+/// with a zone is not converted to one without.
+const fn is_of_column(data_type: &DataType, zoned: bool) -> bool {
+    match data_type {
+        DataType::Date | DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            true
+        }
+        DataType::Timestamp(None, _) => zoned,
+        _ => false,
+    }
 }
 
 /// Returns whether a text is a day as ISO 8601 writes it, of a year with four digits.

@@ -10,6 +10,7 @@ use veritas_rewrite::{
 use crate::{
     cases::{CASES, Case, schema},
     postgres::Postgres,
+    random::random_statements,
     sqlite::Sqlite,
 };
 
@@ -41,7 +42,7 @@ fn every_rule_returns_the_same_on_postgresql() {
     let mut database = Postgres::with(&server.url(), &schema());
     for case in CASES {
         let rewrite = offered(case, Dialect::PostgreSql);
-        let report = fuzzed(case, &rewrite, Dialect::PostgreSql, 40, &mut database);
+        let report = fuzzed(case, &rewrite, Dialect::PostgreSql, 25, &mut database);
         assert!(report.agrees(), "{}\n{}\n{report:#?}", case.sql, rewrite.sql);
     }
 }
@@ -77,4 +78,12 @@ fn every_rule_has_a_case_and_a_wrong_variant() {
         let mut cases = CASES.iter().filter(|case| case.rule == rule);
         assert!(cases.any(|case| !case.mutants.is_empty()), "{rule:?}");
     }
+}
+
+#[test]
+fn what_is_offered_for_random_statements_returns_the_same_on_postgresql() {
+    let server = veritas_testkit::Postgres::start().database();
+    let mut database = Postgres::with(&server.url(), &schema());
+    let tried = random_statements(60, 4, 1, &mut database, |failed| panic!("{failed}"));
+    assert!(tried.values().sum::<u32>() > 30, "{tried:?}");
 }

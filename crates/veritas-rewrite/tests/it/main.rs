@@ -4,5 +4,7 @@ mod bounds;
 mod cases;
 mod equivalence;
 mod postgres;
+mod random;
 mod sqlite;
+mod statements;
 mod texts;

@@ -80,7 +80,7 @@ impl Postgres {
 }
 
 impl Database for Postgres {
-    type Error = tokio_postgres::Error;
+    type Error = String;
 
     fn fill(&mut self, content: &Content) -> Result<(), Self::Error> {
         let planner = PLANNERS[usize::try_from(self.filled % PLANNERS.len() as u64).unwrap_or(0)];
@@ -106,17 +106,17 @@ impl Database for Postgres {
                     .expect("a string takes it");
             }
         }
-        self.batch(&script)
+        self.batch(&script).map_err(told)
     }
 
     fn run(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Self::Error> {
-        let statement = self.prepare(sql)?;
+        let statement = self.prepare(sql).map_err(told)?;
         // A wrong variant may use fewer than there are.
         let used = statement.params().len();
         let parameters: Vec<AsText<'_>> = parameters.iter().take(used).map(AsText).collect();
         let parameters: Vec<&(dyn ToSql + Sync)> =
             parameters.iter().map(|parameter| parameter as &(dyn ToSql + Sync)).collect();
-        let rows = self.runtime.block_on(self.client.query(&statement, &parameters))?;
+        let rows = self.runtime.block_on(self.client.query(&statement, &parameters)).map_err(told)?;
         let value = |row: &tokio_postgres::Row, column| match row.get::<_, Option<String>>(column) {
             Some(text) => Value::Text(text),
             None => Value::Null,
@@ -125,8 +125,14 @@ impl Database for Postgres {
     }
 
     fn clear(&mut self) -> Result<(), Self::Error> {
-        self.batch("ROLLBACK")
+        self.batch("ROLLBACK").map_err(told)
     }
+}
+
+/// Says an error in the server's words.
+#[expect(clippy::needless_pass_by_value, reason = "what map_err passes")]
+fn told(error: tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 /// A parameter in the text form, whatever its type.

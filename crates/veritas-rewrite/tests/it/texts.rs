@@ -199,3 +199,26 @@ fn indexes_of_other_kinds_are_hinted_at() {
     );
     assert_eq!(hints("SELECT id FROM orders WHERE note LIKE '%a%'"), [""; 0]);
 }
+
+#[test]
+fn a_name_of_the_result_goes_before_a_column() {
+    // It is ordered by the quantity.
+    offers(
+        Rule::OrToUnionAll,
+        "SELECT id AS quantity, quantity AS id FROM orders WHERE status = 'a' OR note = 'b' ORDER BY id",
+        "SELECT id AS quantity, quantity AS id FROM orders WHERE status = 'a' UNION ALL SELECT id AS quantity, \
+         quantity AS id FROM orders WHERE note = 'b' AND ((status = 'a') IS NOT TRUE) ORDER BY 2",
+    );
+    refuses(
+        Rule::OffsetToKeyset,
+        "SELECT id AS quantity, quantity AS id FROM orders ORDER BY id LIMIT 5 OFFSET 5",
+    );
+    refuses(
+        Rule::OffsetToKeyset,
+        "SELECT abs(quantity) AS id, orders.id FROM orders ORDER BY id LIMIT 5 OFFSET 5",
+    );
+    let sql = "SELECT count(*) AS status FROM orders GROUP BY status HAVING status > 1";
+    assert!(all(sql, Dialect::Sqlite).is_empty());
+    // A row that holds a NULL is counted.
+    refuses(Rule::CountToExists, "SELECT id FROM customers c WHERE (SELECT count(o) FROM orders o) > 0");
+}
