@@ -49,7 +49,7 @@ impl Search {
             max_calls: 400,
             deadline: None,
             max_indexes: 64,
-            min_gain: 0.001,
+            min_gain: 0.0005,
             write_cost: WriteCost::default(),
             exact_steps: 20_000,
             prove: false,

@@ -37,6 +37,9 @@ use crate::{
 /// How often the result is asked for and chosen again.
 const ROUNDS: u32 = 24;
 
+/// How many rounds without a better choice end the search.
+const IDLE_ROUNDS: u32 = 2;
+
 /// The largest share of the questions that one round may ask.
 const ROUND_SHARE: f64 = 0.3;
 
@@ -100,7 +103,7 @@ fn choose(oracle: &mut Oracle<'_>, search: &Search, least: f64, per_round: u32, 
     let simple = oracle.pool.simple();
     let all: Set = (0..oracle.pool.candidates.len()).collect();
     let mut best = Set::EMPTY;
-    let mut known = 0;
+    let (mut known, mut idle) = (0, 0);
     let mut is_simple = true;
     for _ in 0..ROUNDS {
         let left = |oracle: &Oracle<'_>| search.max_calls.saturating_sub(oracle.calls).saturating_sub(checks);
@@ -110,16 +113,22 @@ fn choose(oracle: &mut Oracle<'_>, search: &Search, least: f64, per_round: u32, 
         let table = Table::of(oracle, search.budget.get(), search.max_indexes);
         let next = solve(oracle, &table, search, best, least);
         verify(oracle, next, left(oracle));
-        around::lose(oracle, next, left(oracle).min(per_round / 2));
+        if !is_simple {
+            around::lose(oracle, next, left(oracle).min(per_round / 2));
+        }
+        let improved = oracle.total(best) - oracle.total(next) > 0.1 * least;
         best = next;
         tell(oracle, best);
         let now = oracle.answers();
-        let nothing_new = now == known;
+        idle = if improved { 0 } else { idle + 1 };
+        let nothing_new = now == known || idle >= IDLE_ROUNDS;
         known = now;
         if oracle.is_out_of_time() || left(oracle) == 0 || (nothing_new && !is_simple) {
             break;
         }
-        is_simple = is_simple && !nothing_new && universe != all;
+        if nothing_new || universe == all {
+            (is_simple, idle) = (false, 0);
+        }
     }
     let table = Table::of(oracle, search.budget.get(), search.max_indexes);
     solve(oracle, &table, search, best, least)
