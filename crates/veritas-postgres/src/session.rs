@@ -37,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a call waits where the server has no limit, until [`Session::within`] says otherwise.
 const UNLIMITED: Duration = Duration::from_secs(7);
 /// How long the request to cancel a statement may take.
-const CANCEL: Duration = Duration::from_secs(1);
+const CANCEL: Duration = Duration::from_secs(2);
 
 /// A connection to a server. Dropping it closes the connection at once.
 ///

@@ -11,6 +11,8 @@ mod grants;
 mod migration;
 mod scratch;
 mod session;
+#[cfg(feature = "tls")]
+mod session_tls;
 mod view;
 mod guard;
 #[expect(dead_code, reason = "the long form of the proof is an example")]
