@@ -45,7 +45,8 @@ const ROUND_SHARE: f64 = 0.3;
 
 /// Returns which of `candidates` to create within the budget of `search`.
 ///
-/// Never fails: statements that cannot be planned are left out and said; when the
+/// Never fails: statements that cannot be planned, and the lightest ones when there
+/// are more than a quarter of the questions, are left out and said; when the
 /// planner is lost, the deadline passes, or `progress` breaks, the best answer so
 /// far is returned. Its bytes never pass the budget, counted by the `high` size of
 /// each index. Candidates are looked at in their order, at most 512 of them; those
@@ -66,7 +67,8 @@ pub fn search(
     let mut oracle = Oracle::new(what_if, &pool, workload, search, clock, progress);
     oracle.baseline(workload);
     // The final check asks each statement once: those questions are kept back.
-    let checks = u32::try_from(workload.statements.len()).unwrap_or(u32::MAX);
+    let planned = oracle.statements.iter().filter(|known| !known.left_out).count();
+    let checks = u32::try_from(planned).unwrap_or(u32::MAX);
     let asks = search.max_calls.saturating_sub(oracle.calls).saturating_sub(checks);
     let least = search.min_gain.max(0.0) * oracle.total_before();
     let chosen = choose(&mut oracle, search, least, share(asks, ROUND_SHARE), checks);

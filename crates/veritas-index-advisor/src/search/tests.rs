@@ -345,3 +345,127 @@ fn a_planner_that_dies_ends_the_search_with_what_it_has() {
         assert!(advice.cost_after <= advice.cost_before);
     }
 }
+
+#[test]
+fn an_index_must_earn_its_writes() {
+    let plans = Plans { of: vec![vec![(1_000.0, vec![]), (10.0, vec![0])]], ..two_plans() };
+    let mut facts = facts(1);
+    facts.writes.inserts = 2.0;
+    let workload = Workload { window: Duration::from_secs(100), ..workload(1) };
+    let advised = |insert: f64| {
+        let options =
+            Search { write_cost: crate::WriteCost { insert, ..Default::default() }, ..options(1 << 40) };
+        search(
+            &workload,
+            std::slice::from_ref(&facts),
+            &candidates(1),
+            &mut plans.clone(),
+            &options,
+            &SystemClock::new(),
+            &mut |_| ControlFlow::Continue(()),
+        )
+    };
+    // 200 rows over the window, each at 4: 800 of the 990 that are saved.
+    let cheap = advised(4.0);
+    assert_eq!((cheap.chosen[0].write_cost, cheap.chosen[0].gain), (800.0, 190.0));
+    assert_eq!(cheap.cost_after, 810.0);
+    assert_eq!(advised(5.0).chosen, vec![]);
+}
+
+#[test]
+fn weights_in_seconds_give_totals_in_seconds() {
+    let workload = Workload {
+        statements: vec![
+            Statement::new("fast", 30.0, vec![table_id()]),
+            Statement::new("slow", 60.0, vec![table_id()]),
+        ],
+        unit: crate::CostUnit::Seconds,
+        ..Workload::default()
+    };
+    let advice = search(
+        &workload,
+        &[facts(3)],
+        &candidates(3),
+        &mut two_plans(),
+        &options(1 << 40),
+        &SystemClock::new(),
+        &mut |_| ControlFlow::Continue(()),
+    );
+    assert_eq!(advice.cost_before, 90.0);
+    // 10 of 1000 of half a minute, and 100 of 500 of a minute.
+    assert!((advice.cost_after - (0.3 + 12.0)).abs() < 1e-9, "{}", advice.cost_after);
+}
+
+#[test]
+fn of_more_statements_than_questions_the_heaviest_are_advised_on() {
+    let workload = Workload {
+        statements: (0..100_u32)
+            .map(|at| Statement::new(format!("s{at}"), f64::from(at), vec![table_id()]))
+            .collect(),
+        ..Workload::default()
+    };
+    let mut plans = Plans { of: vec![vec![(100.0, vec![]), (1.0, vec![0])]; 100], ..two_plans() };
+    let options = Search { max_calls: 40, ..Search::within(Bytes::new(1 << 40)) };
+    let advice = search(
+        &workload,
+        &[facts(2)],
+        &candidates(2),
+        &mut plans,
+        &options,
+        &SystemClock::new(),
+        &mut |_| ControlFlow::Continue(()),
+    );
+    assert!(plans.calls <= 40);
+    assert_eq!(advice.left_out.len(), 90);
+    assert!(advice.left_out.iter().all(|left| left.statement < 90));
+    assert_eq!(advice.chosen.len(), 1);
+}
+
+/// A planner whose statement reads an existing index that can be hidden.
+struct Hides {
+    costs_without: f64,
+}
+
+impl WhatIf for Hides {
+    fn plan(&mut self, question: &Question<'_>) -> Result<Planned, WhatIfError> {
+        let cost = if question.hidden.contains(&"old") { self.costs_without } else { 100.0 };
+        Ok(Planned { cost, used: Some(vec![]) })
+    }
+
+    fn can_hide(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_existing_index_that_costs_more_than_it_gives_goes_unless_it_is_protected() {
+    let mut facts = facts(1);
+    facts.writes.inserts = 1.0;
+    facts.existing.push(crate::ExistingIndex {
+        name: "old".into(),
+        spec: candidates(1).remove(0),
+        bytes: None,
+        protections: vec![],
+        valid: true,
+        usage: None,
+    });
+    let dropped = |facts: &TableFacts, costs_without: f64| {
+        let workload = Workload { window: Duration::from_secs(10), ..workload(1) };
+        let write_cost = crate::WriteCost { insert: 1.0, ..Default::default() };
+        search(
+            &workload,
+            std::slice::from_ref(facts),
+            &[],
+            &mut Hides { costs_without },
+            &Search { write_cost, ..options(0) },
+            &SystemClock::new(),
+            &mut |_| ControlFlow::Continue(()),
+        )
+        .dropped
+    };
+    let gone = dropped(&facts, 104.0);
+    assert_eq!(gone[0].reason, crate::DropReason::NotWorth { saves: 6.0 });
+    assert_eq!(dropped(&facts, 111.0), vec![]);
+    facts.existing[0].protections.push(crate::Protection::ForeignKey);
+    assert_eq!(dropped(&facts, 104.0), vec![]);
+}
