@@ -101,6 +101,10 @@ fn missing_packages(version: Option<u32>, is_file: &dyn Fn(&Path) -> bool) -> Ve
     if !["redis-server", "redis-cli"].into_iter().all(there) {
         packages.push("redis-server".into());
     }
+    // The yardstick of index advice for SQLite: `.expert` of its command line.
+    if !there("sqlite3") {
+        packages.push("sqlite3".into());
+    }
     if !there("python3") || !can_make_environments() {
         packages.push("python3-venv".into());
     }
@@ -178,7 +182,7 @@ mod tests {
     #[test]
     fn what_is_not_on_any_path_is_missing() {
         let missing = missing_packages(None, &|_| false);
-        assert_eq!(missing, ["postgresql", "mariadb-server", "redis-server", "python3-venv"]);
+        assert_eq!(missing, ["postgresql", "mariadb-server", "redis-server", "sqlite3", "python3-venv"]);
     }
 
     #[test]
