@@ -105,6 +105,9 @@ fn missing_packages(version: Option<u32>, is_file: &dyn Fn(&Path) -> bool) -> Ve
     if !there("sqlite3") {
         packages.push("sqlite3".into());
     }
+    if !there("openssl") {
+        packages.push("openssl".into());
+    }
     if !there("python3") || !can_make_environments() {
         packages.push("python3-venv".into());
     }

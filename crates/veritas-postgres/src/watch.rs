@@ -97,7 +97,7 @@ impl Watch {
     }
 
     /// Takes one reading, publishes it, and says how the server is. Blocks for the time to connect
-    /// (5 s) and to read (8 s) at most; while it pauses after failures, not at all.
+    /// (5 s) and to read (10 s) at most; while it pauses after failures, not at all.
     pub fn tick(&mut self) -> Condition {
         let now = self.target.clock.monotonic();
         if self.session.is_none() && self.pause.is_on(now) {
