@@ -29,6 +29,9 @@ const CLEAR: &str = "ROLLBACK TO SAVEPOINT veritas_empty";
 /// Prefix of the names that the copies' schemas have meanwhile.
 const ASIDE: &str = "veritas_aside_";
 
+/// Most rows of a result that are compared: small tables, but joined without a condition.
+const MOST_ROWS: usize = 10_000;
+
 /// Tables of a schema, empty, under the names of the copies, on a scratch database only.
 ///
 /// The schemas of the copies get other names within a transaction that is rolled back;
@@ -74,7 +77,12 @@ impl<'s> Stage<'s> {
                 let columns = self.session.block_on(client.prepare(sql))?.columns().len();
                 let names: Vec<String> = (0..columns).map(|index| format!("c{index}")).collect();
                 let texts: Vec<String> = names.iter().map(|name| format!("{name}::text")).collect();
-                let wrapped = format!("SELECT {} FROM ({sql}) AS q({})", texts.join(", "), names.join(", "));
+                let wrapped = format!(
+                    "SELECT {} FROM ({sql}) AS q({}) LIMIT {}",
+                    texts.join(", "),
+                    names.join(", "),
+                    MOST_ROWS + 1
+                );
                 Ok(place.insert(self.session.block_on(client.prepare(&wrapped))?).clone())
             }
         }
@@ -125,6 +133,9 @@ impl Database for Stage<'_> {
             parameters.iter().map(|parameter| parameter as &(dyn ToSql + Sync)).collect();
         let client = self.session.client()?;
         let rows = self.session.block_on(client.query(&statement, &parameters))?;
+        if rows.len() > MOST_ROWS {
+            return Err(SessionError::Answer { reason: "more rows than are compared".to_owned() });
+        }
         let value = |row: &tokio_postgres::Row, column| match row.get::<_, Option<String>>(column) {
             Some(text) => Value::Text(text),
             None => Value::Null,
