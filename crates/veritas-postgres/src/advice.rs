@@ -9,6 +9,7 @@
 //! What the planner expects ranks proposals and proves none.
 
 mod drops;
+mod examined;
 mod proposals;
 mod round;
 mod usage;
@@ -28,12 +29,16 @@ use veritas_database::{
 use veritas_index_advisor::CostUnit;
 use veritas_model::{Bytes, Finding, Fingerprint, Proposal, Timestamp};
 
-use self::round::{Bounds, Input, in_words};
 pub use self::workload::{
     AdviseError, AdvisedIndex, WorkloadAdvice, WorkloadOptions, WorkloadStatement, advise_workload,
 };
+use self::{
+    examined::Turn,
+    round::{Bounds, Input, in_words},
+};
 use crate::{
     facts::{self, SampleOptions},
+    history::PlanHistory,
     plan::{Plan, Relation},
     scratch::ScratchPlace,
     session::Session,
@@ -122,6 +127,7 @@ pub struct PostgresAdvisor {
     target: Arc<PostgresTarget>,
     options: AdvisorOptions,
     usage: Mutex<usage::Watched>,
+    history: Mutex<PlanHistory>,
 }
 
 /// A statement of a turn.
@@ -137,7 +143,7 @@ struct Case {
 impl PostgresAdvisor {
     /// Makes an advisor; sends nothing.
     pub fn new(target: Arc<PostgresTarget>, options: AdvisorOptions) -> Self {
-        Self { target, options, usage: Mutex::default() }
+        Self { target, options, usage: Mutex::default(), history: Mutex::default() }
     }
 
     /// Takes one turn over the server's last reading and the recorder's statements.
@@ -245,6 +251,32 @@ impl PostgresAdvisor {
         if prepared.asked.is_empty() {
             return Err("none of the statements could be planned".to_owned());
         }
+        let turn = Turn { cases, prepared: &prepared, reading, before, snapshot, now };
+        let shown = self.examine(session, &turn);
+        let searched = self.search(session, &turn, &bounds, advice);
+        examined::add(&mut advice.findings, shown);
+        searched
+    }
+
+    /// Says what the plans show, and publishes those that are remembered.
+    fn examine(&self, session: &mut Session, turn: &Turn<'_>) -> Vec<Finding> {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = turn.examine(session, &mut history);
+        let plans = history.readings().into_iter().map(|(fingerprint, (plans, _))| (fingerprint, plans));
+        self.target.latest.publish_plans(&self.target.name, plans.collect());
+        shown
+    }
+
+    /// Looks for indexes, and adds what it finds to the advice.
+    fn search(
+        &self,
+        session: &mut Session,
+        turn: &Turn<'_>,
+        bounds: &Bounds,
+        advice: &mut Advice,
+    ) -> Result<(), String> {
+        let Turn { cases, prepared, snapshot, now, .. } = *turn;
+        let clock = &self.target.clock;
         let copied = || {
             let relations: std::collections::BTreeSet<Relation> =
                 prepared.plans.iter().flat_map(Plan::relations).cloned().collect();
@@ -255,13 +287,7 @@ impl PostgresAdvisor {
         let mut opened = what_if::open(session, &prepared.asked, &prepared.plans, copied)
             .map_err(|error| in_words(&error))?;
         let found =
-            round::search(
-                &prepared,
-                &bounds,
-                &mut opened,
-                clock.as_ref(),
-                &mut |_| ControlFlow::Continue(()),
-            );
+            round::search(prepared, bounds, &mut opened, clock.as_ref(), &mut |_| ControlFlow::Continue(()));
         let method = opened.method;
         advice.what_if = Some((method, opened.why.clone()));
         drop(opened);
@@ -269,14 +295,8 @@ impl PostgresAdvisor {
             name: cases[prepared.input[left.statement]].name.clone(),
             reason: left.why.to_string(),
         }));
-        let about = proposals::About {
-            target: &self.target.name,
-            cases,
-            prepared: &prepared,
-            callers: snapshot,
-            method,
-            now,
-        };
+        let about =
+            proposals::About { target: &self.target.name, cases, prepared, callers: snapshot, method, now };
         proposals::creates(&about, &found, advice);
         Ok(())
     }
@@ -350,17 +370,17 @@ fn of_recorder(statement: &StatementStatistics) -> Option<Case> {
 /// Returns a call as it was sent, with the values of its parameters.
 fn sample(statement: &StatementStatistics) -> Option<(String, Option<Vec<Option<String>>>)> {
     let sql = statement.sample_sql.as_ref()?.to_string();
-    let values = statement.sample_parameters.first().and_then(|values| {
-        values
-            .iter()
-            .map(|value| match value {
-                Value::Null => Some(None),
-                Value::Integer(number) => Some(Some(number.to_string())),
-                Value::Real(number) => Some(Some(number.to_string())),
-                Value::Text(text) => Some(Some(text.clone())),
-                Value::Blob(_) => None,
-            })
-            .collect()
+    Some((sql, statement.sample_parameters.first().and_then(|values| values_of(values))))
+}
+
+/// Returns values as text, unless there are bytes among them.
+fn values_of(values: &[Value]) -> Option<Vec<Option<String>>> {
+    let as_text = values.iter().map(|value| match value {
+        Value::Null => Some(None),
+        Value::Integer(number) => Some(Some(number.to_string())),
+        Value::Real(number) => Some(Some(number.to_string())),
+        Value::Text(text) => Some(Some(text.clone())),
+        Value::Blob(_) => None,
     });
-    Some((sql, values))
+    as_text.collect()
 }

@@ -143,7 +143,7 @@ fn cause(about: &About<'_>, chosen: &Chosen, plan: &Plan) -> Cause {
     }
 }
 
-fn callers(snapshot: &StatementSnapshot, case: &Case) -> Vec<Caller> {
+pub(super) fn callers(snapshot: &StatementSnapshot, case: &Case) -> Vec<Caller> {
     let mut counted: Vec<(u64, &Caller)> = snapshot
         .statements
         .iter()
