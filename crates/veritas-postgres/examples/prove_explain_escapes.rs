@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a proof prints, and fails loudly")]
 
+#[expect(dead_code, reason = "tests use more of it")]
 #[path = "../tests/escapes/proof.rs"]
 mod proof;
 

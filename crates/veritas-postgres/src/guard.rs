@@ -121,8 +121,8 @@ impl<'a> Guard<'a> {
         Self { session }
     }
 
-    /// Decides whether `sql` may be explained. Costs up to three round trips, none for
-    /// what its text refuses already; linear in its length.
+    /// Decides whether `sql` may be explained. Costs some ten round trips and a
+    /// few milliseconds of the server, and neither for what its text refuses already.
     ///
     /// # Errors
     ///

@@ -100,21 +100,42 @@ impl Explainable {
         let values: Vec<AsText<'_>> = values.iter().map(|value| AsText(value.as_deref())).collect();
         let values: Vec<&(dyn ToSql + Sync)> =
             values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-        read(session, &format!("{EXPLAIN}{}", self.text), &values)
+        let planned = read(session, &format!("{EXPLAIN}{}", self.text), &values);
+        planned.map_err(|error| self.of_types(error))
+    }
+
+    /// Tells types that do not follow from whatever else the server refuses.
+    fn of_types(&self, error: ExplainError) -> ExplainError {
+        match &error {
+            ExplainError::Session(refused) if !self.sent.is_empty() => match refused.code() {
+                // Indeterminate or ambiguous type, ambiguous or no such operator or function of unknowns.
+                Some(code @ ("42P18" | "42P08" | "42725" | "42883")) => {
+                    ExplainError::Types { code: code.to_owned() }
+                }
+                _ => error,
+            },
+            _ => error,
+        }
     }
 
     fn generic(&self, session: &mut Session) -> Result<Plan, ExplainError> {
         if session.version() >= 160_000 {
             let planned = read(session, &format!("{EXPLAIN_GENERIC}{}", self.text), &[]);
+            let planned = planned.map_err(|error| self.of_types(error));
             return planned.map(|plan| Plan { generic: true, ..plan });
         }
         session.batch(GENERIC)?;
         // A savepoint is not needed: the transaction ends with the first error.
-        let _none =
-            session.execute(&format!("PREPARE {PREPARED} AS {}", self.text), &[]).map_err(of_types)?;
+        let _none = session
+            .execute(&format!("PREPARE {PREPARED} AS {}", self.text), &[])
+            .map_err(|error| self.of_types(error.into()))?;
         let nulls = vec!["NULL"; self.sent.len()].join(", ");
         let planned = read(session, &format!("{EXPLAIN}EXECUTE {PREPARED}({nulls})"), &[]);
-        if planned.is_ok() {
+        if planned.is_err() && !session.is_lost() {
+            // Within a failed transaction nothing else is heard, and a prepared statement outlives it.
+            session.batch(ROLLBACK)?;
+        }
+        if !session.is_lost() {
             session.batch(&format!("DEALLOCATE {PREPARED}"))?;
         }
         planned.map(|plan| Plan { generic: true, ..plan })
@@ -122,19 +143,10 @@ impl Explainable {
 }
 
 fn read(session: &mut Session, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Plan, ExplainError> {
-    let rows = session.query(sql, values).map_err(of_types)?;
+    let rows = session.query(sql, values)?;
     let row = rows.first().ok_or(PlanError::Missing("Plan"))?;
     let json: Json = row.try_get(0).map_err(|_other_type| PlanError::Json)?;
     Ok(Plan::parse(&json.0)?)
-}
-
-/// Tells types that do not follow from whatever else the server refuses.
-fn of_types(error: SessionError) -> ExplainError {
-    match error.code() {
-        // Indeterminate data type, ambiguous function, ambiguous or undefined operator of unknowns.
-        Some(code @ ("42P18" | "42P08" | "42725")) => ExplainError::Types { code: code.to_owned() },
-        _ => ExplainError::Session(error),
-    }
 }
 
 /// A value as text, whatever type the server wants.

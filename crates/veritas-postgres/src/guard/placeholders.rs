@@ -50,7 +50,7 @@ pub(super) fn restore(words: Vec<Word>) -> Vec<Word> {
     if !words.iter().any(|word| matches!(word, Word::Parameter(_))) {
         return words;
     }
-    grouped(extracts(literals(words)))
+    grouped(lists(&extracts(literals(words))))
 }
 
 fn plain(word: &str) -> Word {
@@ -121,6 +121,38 @@ fn extracts(mut words: Vec<Word>) -> Vec<Word> {
         }
     }
     words
+}
+
+/// `a = any (array[$1, $2])` becomes `a in ($1, $2)`, where the types follow from `a`.
+fn lists(words: &[Word]) -> Vec<Word> {
+    let mut written: Vec<Word> = Vec::with_capacity(words.len());
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        if let Some(length) = list_end(&words[at..]) {
+            written.extend([plain("in"), Word::Mark("(")]);
+            written.extend_from_slice(&words[at + 5..at + length - 2]);
+            written.push(Word::Mark(")"));
+            at += length;
+        } else {
+            written.push(word.clone());
+            at += 1;
+        }
+    }
+    written
+}
+
+/// How many words `= any (array[…])` takes, when it holds nothing but parameters.
+fn list_end(words: &[Word]) -> Option<usize> {
+    let begins = words.len() > 7
+        && words[0] == Word::Operator("=".to_owned())
+        && words[1].is("any")
+        && words[2].is_mark("(")
+        && words[3].is("array")
+        && words[4].is_mark("[");
+    let elements = words.get(5..).filter(|_| begins)?;
+    let end = elements.iter().position(|word| !matches!(word, Word::Parameter(_) | Word::Mark(",")))?;
+    let closes = end > 0 && elements[end].is_mark("]") && elements.get(end + 1)?.is_mark(")");
+    closes.then_some(5 + end + 2)
 }
 
 /// What is grouped, or sorted, by a parameter takes the number that the same expression
@@ -248,6 +280,10 @@ mod tests {
         check("select timestamp with time zone $1", "select cast ( $1 as timestamp with time zone )");
         check("select extract($1 from a) from t", "select date_part ( $1 , a ) from t");
         check("select a from t where b = $1 limit $2", "select a from t where b = $1 limit $2");
+        check(
+            "select a from t where b = any (array[$1, $2]) and c",
+            "select a from t where b in ( $1 , $2 ) and c",
+        );
     }
 
     #[test]

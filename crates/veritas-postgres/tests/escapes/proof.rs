@@ -83,6 +83,14 @@ impl World {
         Self { database, listener, witness, _victim: victim }
     }
 
+    /// A world whose server counts statements, and keeps their texts without literals.
+    pub(crate) fn counting() -> Database {
+        let server = Postgres::start_alone("shared_preload_libraries = 'pg_stat_statements'");
+        let database = server.database_with(SCENE);
+        let _out = database.psql("CREATE EXTENSION pg_stat_statements");
+        database
+    }
+
     /// Opens a session in which statements are explained.
     pub(crate) fn session(&self, more: &str) -> Session {
         Session::connect(&options(&self.database, more)).unwrap()
@@ -242,6 +250,10 @@ impl World {
             }
         }
         (sent, traces)
+    }
+
+    pub(crate) fn harmless() -> Vec<String> {
+        lines(HARMLESS).collect()
     }
 
     pub(crate) fn hidden() -> Vec<String> {

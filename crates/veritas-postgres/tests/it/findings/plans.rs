@@ -313,4 +313,11 @@ fn values_make_a_plan_for_them_and_none_make_the_plan_for_all() {
     let error = explainable.explain(&mut session, Parameters::Values(&wrong)).unwrap_err();
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     assert!(explainable.explain(&mut session, Parameters::Unknown).is_ok());
+    // What fails while it is planned leaves nothing behind for the next.
+    let failing = Guard::new(&mut session).check("SELECT 1 / 0 FROM customers WHERE code = $1").unwrap();
+    for _again in 0..2 {
+        let error = failing.explain(&mut session, Parameters::Unknown).unwrap_err();
+        assert!(format!("{error:?}").contains("22012"), "{error:?}");
+    }
+    assert!(explainable.explain(&mut session, Parameters::Unknown).is_ok());
 }
