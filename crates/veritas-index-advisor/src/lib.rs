@@ -84,4 +84,6 @@ pub use table::{
     ColumnFacts, Distinct, DistinctSet, DistinctSource, Layout, TableFacts, TableId, UpdateRate, WriteRates,
 };
 pub use what_if::{Planned, Question, WhatIf, WhatIfError};
-pub use workload::{Condition, CostUnit, ExpressionCondition, FixedCondition, Scan, Statement, Workload};
+pub use workload::{
+    Condition, CostUnit, ExpressionCondition, FixedCondition, PrefixCondition, Scan, Statement, Workload,
+};

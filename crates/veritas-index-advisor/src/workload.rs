@@ -62,8 +62,12 @@ pub struct Scan {
     pub weight: f64,
     /// Conditions `column = value`.
     pub equalities: Vec<Condition>,
-    /// Conditions by `<`, `<=`, `>`, `>=`, `BETWEEN`, a `LIKE` prefix.
+    /// Conditions by `<`, `<=`, `>`, `>=`, `BETWEEN`, and a `LIKE` prefix on a
+    /// column whose collation is `C`.
     pub ranges: Vec<Condition>,
+    /// Conditions by a `LIKE` prefix under any other collation: only an index with
+    /// an operator class for patterns serves them.
+    pub prefixes: Vec<PrefixCondition>,
     /// Columns that other tables are joined on by `=`: an index on them turns a
     /// join into look-ups. The selectivity is that of one look-up.
     pub joins: Vec<Condition>,
@@ -92,6 +96,18 @@ pub struct Scan {
 pub struct Condition {
     /// The column, without quotes.
     pub column: String,
+    /// The share of rows that it keeps, 0 to 1.
+    pub selectivity: f64,
+}
+
+/// A condition `column LIKE 'abc%'`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrefixCondition {
+    /// The column, without quotes.
+    pub column: String,
+    /// The operator class that serves it: `text_pattern_ops`, `varchar_pattern_ops`
+    /// or `bpchar_pattern_ops`.
+    pub opclass: String,
     /// The share of rows that it keeps, 0 to 1.
     pub selectivity: f64,
 }
@@ -129,6 +145,7 @@ impl Scan {
             weight,
             equalities: Vec::new(),
             ranges: Vec::new(),
+            prefixes: Vec::new(),
             joins: Vec::new(),
             order: Vec::new(),
             limited: false,

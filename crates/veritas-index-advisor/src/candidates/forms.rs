@@ -117,6 +117,10 @@ fn heads(
     for range in ranges {
         insert(keys, prefix, &[Key::column(&range.column)], options);
     }
+    for pattern in &scan.prefixes {
+        let opclass = Some(pattern.opclass.clone());
+        insert(keys, prefix, &[Key { opclass, ..Key::column(&pattern.column) }], options);
+    }
     // Equal columns need no place in the order.
     let order: Vec<Key> = scan
         .order

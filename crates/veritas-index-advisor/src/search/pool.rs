@@ -128,6 +128,7 @@ fn may_serve(scan: &Scan, spec: &IndexSpec) -> bool {
         .any(|condition| condition.column == first);
     covers
         || compares
+        || scan.prefixes.iter().any(|prefix| prefix.column == first)
         || scan.order.first().and_then(|key| key.name()) == Some(first)
         || scan.group.iter().any(|name| name == first)
 }

@@ -2,7 +2,7 @@
 
 use veritas_index_advisor::{
     ColumnFacts, Condition, Distinct, ExistingIndex, ExpressionCondition, FixedCondition, IndexSpec, Key,
-    Method, Scan, TableFacts, TableId, UpdateRate, candidates,
+    Method, PrefixCondition, Scan, TableFacts, TableId, UpdateRate, candidates,
 };
 
 fn table() -> TableId {
@@ -60,6 +60,13 @@ fn an_index_serves_the_order_behind_equal_columns() {
     check_has(&[Scan { order: down, ..scan(&["a"], &[]) }], &facts(), "(a, b, c)");
     let mixed = vec![Key::column("b"), Key::column("c").descending()];
     check_has(&[Scan { order: mixed, ..scan(&["a"], &[]) }], &facts(), "(a, b, c DESC)");
+}
+
+#[test]
+fn a_prefix_of_a_text_takes_the_operator_class_that_serves_it() {
+    let prefix =
+        PrefixCondition { column: "b".into(), opclass: "text_pattern_ops".into(), selectivity: 0.01 };
+    check_has(&[Scan { prefixes: vec![prefix], ..scan(&["a"], &[]) }], &facts(), "(a, b text_pattern_ops)");
 }
 
 #[test]
