@@ -53,8 +53,8 @@ fn build_on(server: &Postgres, place: &Path, mounted: bool) -> Result<String, St
     let name = database.name().to_owned();
     if mounted {
         let owner = fs::metadata(server.socket_dir()).map_err(|error| error.to_string())?;
-        let owned = std::os::unix::fs::chown(place, Some(owner.uid()), Some(owner.gid()));
-        owned.map_err(|error| error.to_string())?;
+        let given = std::os::unix::fs::chown(place, Some(owner.uid()), Some(owner.gid()));
+        given.map_err(|error| error.to_string())?;
         let parent = place.parent().map(fs::metadata);
         if parent.is_none_or(|parent| parent.is_ok_and(|parent| parent.mode() & 0o001 == 0)) {
             return Err("the server may not enter the folder of the small disk".to_owned());

@@ -85,7 +85,7 @@ pub(crate) fn prove() -> Result<String, String> {
         }
     }
     let mut rng = Rng::new(9);
-    let mut random = 0;
+    let (mut random, mut busy) = (0, 0);
     for number in 0..RANDOM {
         let (act, before) =
             if number % 3 == 2 { ("revert", Before::Index) } else { ("apply", Before::Nothing) };
@@ -94,10 +94,12 @@ pub(crate) fn prove() -> Result<String, String> {
         pause(Duration::from_millis(rng.below(250)));
         kill(&mut child)?;
         random += 1;
+        busy += u32::from(is_at_work(&database));
         finish(&database, number % 2 == 0).map_err(|why| format!("random kill {number} of {act}: {why}"))?;
     }
     Ok(format!(
-        "{kills} kills at {} steps of applying and taking back, {random} at random moments; \
+        "{kills} kills at {} steps of applying and taking back, {random} at random moments ({busy} of them while \
+         the server was at work for it); \
          every time nothing was left, or exactly the index, and nobody was locked out",
         STEPS.len()
     ))
@@ -130,6 +132,14 @@ fn spawn(act: &str, url: &str) -> Result<Child, String> {
 /// Ends the child as `kill -9` does.
 fn kill(child: &mut Child) -> Result<(), String> {
     child.kill().and_then(|()| child.wait()).map(drop).map_err(|error| error.to_string())
+}
+
+/// Returns whether the dead process's session still runs a statement.
+fn is_at_work(database: &Database) -> bool {
+    database.psql(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'veritas' AND state = 'active' \
+         AND datname = current_database()",
+    ) != "0\n"
 }
 
 fn waiting(database: &Database) -> bool {

@@ -11,6 +11,8 @@
 //! - a full disk, a server that is killed while it builds, and many appliers at once leave
 //!   one index that can be used, or none.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a proof prints its figures")]
+
 mod faults;
 mod kills;
 mod regressions;

@@ -82,5 +82,5 @@ pub(crate) fn proven(plan: &Plan) -> Proven {
 /// Lets some time pass: the moment of a kill is meant to be a random one.
 pub(crate) fn pause(time: Duration) {
     let (_sender, receiver) = mpsc::channel::<()>();
-    drop(receiver.recv_timeout(time));
+    let _nothing_was_sent = receiver.recv_timeout(time);
 }

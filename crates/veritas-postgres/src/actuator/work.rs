@@ -46,7 +46,7 @@ struct Inner {
 struct Counted {
     last_read: Option<Timestamp>,
     /// The last reading that told the statements.
-    last_counted: Option<Timestamp>,
+    last_told: Option<Timestamp>,
     last_reset: Option<Timestamp>,
     statements: HashMap<Fingerprint, Statement>,
     /// Until this moment something of ours changed the server.
@@ -138,7 +138,7 @@ impl Counted {
             }
         }
         let Ok(statements) = &reading.statements else { return };
-        let last = self.last_counted;
+        let last = self.last_told;
         let was_reset = self.last_reset != reading.statements_reset_at && last.is_some();
         // Another server, or the same one after a restart: its counters may be others.
         let restarted =
@@ -170,7 +170,7 @@ impl Counted {
                 None => {}
             }
         }
-        self.last_counted = Some(reading.read_at);
+        self.last_told = Some(reading.read_at);
         self.last_reset = reading.statements_reset_at;
     }
 

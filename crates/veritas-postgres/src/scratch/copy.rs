@@ -15,6 +15,8 @@ const HELD: usize = 4 << 20;
 const SMALL: u64 = 8 << 20;
 /// The least share of pages that is asked for.
 const SMALLEST_SHARE: f64 = 0.000_1;
+/// How much longer than its time a call is waited for.
+const GRACE: Duration = Duration::from_secs(1);
 /// A sample of the same table has the same pages.
 const SEED: u32 = 7;
 
@@ -110,11 +112,15 @@ pub(super) fn table(
             .block_on(async { sink.send_all(&mut futures_util::stream::iter(held)).await })
             .map_err(&to)?;
         if let Some(pause) = pause(passed, limits.bytes_per_second, clock.monotonic().since(started)) {
+            let left = left()?;
+            if pause > left {
+                return Err(ScratchError::TooSlow);
+            }
             let wait = async {
                 tokio::time::sleep(pause).await;
                 Ok(())
             };
-            live.within(left()?.max(pause)).block_on(wait).map_err(&from)?;
+            live.within(left.saturating_add(GRACE)).block_on(wait).map_err(&from)?;
         }
     }
     copy.within(left()?).block_on(async { sink.finish().await }).map_err(|error| match error {

@@ -65,7 +65,7 @@ WHERE (name LIKE 'enable\\_%' OR name IN ('seq_page_cost', 'random_page_cost', '
     'hash_mem_multiplier', 'default_statistics_target', 'jit', 'max_parallel_workers_per_gather',
     'from_collapse_limit', 'join_collapse_limit', 'cursor_tuple_fraction', 'constraint_exclusion',
     'effective_io_concurrency', 'TimeZone', 'DateStyle', 'IntervalStyle'))
-    AND context IN ('user', 'superuser')";
+    AND context = 'user'";
 /// The schemas that names without one are looked for in.
 const PATH: &str = "SELECT pg_catalog.current_schemas(false)::text[]";
 

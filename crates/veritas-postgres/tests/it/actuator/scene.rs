@@ -74,7 +74,7 @@ impl Scene {
 
     pub(crate) fn plan(&self, columns: &[&str]) -> Plan {
         let spec = IndexSpec::on(TableId::new("public", "t"), columns.iter().copied());
-        IndexDefinition::new(spec).unwrap().plan("main")
+        IndexDefinition::new(spec).unwrap().plan(&self.target.name)
     }
 
     pub(crate) fn apply(&self, kind: ChangeKind, plan: &Plan) -> Result<(), ActuatorError> {
