@@ -120,7 +120,9 @@ impl Part {
                 .collect(),
             Self::Polling { times } => {
                 let mut steps = same(times, "select state from {t} where id = $1");
-                steps.iter_mut().for_each(|step| step.after = 250);
+                for step in &mut steps {
+                    step.after = 250;
+                }
                 steps
             }
             Self::Different { statements } => {
@@ -146,9 +148,9 @@ fn schedule(parts: &[Part], order: &[u8]) -> Vec<(u32, Step)> {
         let line = u32::try_from(table).unwrap_or(0) + 1;
         let steps = part.steps(table).into_iter().map(move |step| (line, step));
         if part.is_parallel() {
-            parallel.push(steps.collect::<Vec<_>>().into_iter())
+            parallel.push(steps.collect::<Vec<_>>().into_iter());
         } else {
-            rest.extend(steps)
+            rest.extend(steps);
         }
     }
     let mut scheduled = Vec::new();
