@@ -185,7 +185,10 @@ mod tests {
     #[test]
     fn what_is_not_on_any_path_is_missing() {
         let missing = missing_packages(None, &|_| false);
-        assert_eq!(missing, ["postgresql", "mariadb-server", "redis-server", "sqlite3", "python3-venv"]);
+        assert_eq!(
+            missing,
+            ["postgresql", "mariadb-server", "redis-server", "sqlite3", "openssl", "python3-venv"]
+        );
     }
 
     #[test]
