@@ -32,7 +32,11 @@ pub fn scans(statement: usize, weight: f64, plan: &Plan, tables: &[TableFacts]) 
         let mut scan = Scan::of(statement, facts.table.clone(), cost);
         scan.rows_in = facts.rows;
         scan.rows_out = place.node.rows;
-        scan.needed = needed.get(alias).cloned().flatten().map(|columns| columns.into_iter().collect());
+        scan.needed = needed
+            .get(alias)
+            .cloned()
+            .flatten()
+            .map(|columns| columns.into_iter().filter(|column| facts.column(column).is_some()).collect());
         let mut conditions = condition::Conditions::default();
         for sql in place.node.conditions() {
             conditions.read(sql, alias, facts);
@@ -131,6 +135,10 @@ fn tested_rows(node: &Node) -> f64 {
 /// Returns the columns of each alias that something needs; `None` for a whole row.
 fn needed(nodes: &[Place<'_>]) -> BTreeMap<String, Option<BTreeSet<String>>> {
     let mut needed: BTreeMap<String, Option<BTreeSet<String>>> = BTreeMap::new();
+    // A statement on one table prints its outputs without the table's alias.
+    let mut aliases: Vec<&str> = nodes.iter().filter_map(Place::alias).collect();
+    aliases.dedup();
+    let only = if let [one] = aliases.as_slice() { Some(*one) } else { None };
     for place in nodes {
         let node = place.node;
         let mut texts: Vec<&str> = node.conditions().collect();
@@ -152,6 +160,12 @@ fn needed(nodes: &[Place<'_>]) -> BTreeMap<String, Option<BTreeSet<String>>> {
         };
         if !node.kind.is_table_scan() || place.above.iter().all(passes_on) {
             texts.extend(node.output.iter().map(String::as_str));
+            if let Some(only) = only {
+                let columns = needed.entry(only.to_owned()).or_insert_with(|| Some(BTreeSet::new()));
+                if let Some(columns) = columns {
+                    columns.extend(node.output.iter().flat_map(|text| text::bare_words(text)));
+                }
+            }
         }
         for text in texts {
             for (alias, column) in text::columns(text) {

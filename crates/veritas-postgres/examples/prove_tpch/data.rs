@@ -50,7 +50,7 @@ CREATE TABLE supplier(s_suppkey bigint NOT NULL, s_name text NOT NULL, s_address
 CREATE EXTENSION hypopg;";
 
 /// The tables of TPC-H.
-pub const TABLES: [&str; 8] =
+pub(crate) const TABLES: [&str; 8] =
     ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"];
 
 /// Writes the text of each statement to a folder.
@@ -77,8 +77,8 @@ fn run(command: &mut Command) {
 }
 
 /// A server with TPC-H in it, or one that has it already.
-pub struct Tpch {
-    pub url: String,
+pub(crate) struct Tpch {
+    pub(crate) url: String,
     /// Keeps the server running.
     _database: Option<Database>,
 }
@@ -86,7 +86,7 @@ pub struct Tpch {
 impl Tpch {
     /// Takes the database at `url`, which must hold TPC-H with `hypopg`; without one,
     /// generates and loads it with this scale factor (about 1.3 GB of disk at 1).
-    pub fn open(url: Option<&str>, scale: &str) -> Self {
+    pub(crate) fn open(url: Option<&str>, scale: &str) -> Self {
         if let Some(url) = url {
             return Self { url: url.to_owned(), _database: None };
         }
@@ -112,7 +112,7 @@ impl Tpch {
 }
 
 /// Returns the statements by their number, but for those left out.
-pub fn statements(without: &[u32]) -> Vec<(u32, String)> {
+pub(crate) fn statements(without: &[u32]) -> Vec<(u32, String)> {
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     run(Command::new(program("python")).args(["-c", TEXTS]).arg(folder.path()));
     let numbers = (1..=22).filter(|number| !without.contains(number));

@@ -18,7 +18,7 @@ const FASTER: f64 = 0.35;
 const ENDLESS: (u32, &str) = (21, "30s");
 
 /// Builds what is advised, and returns its real bytes.
-pub fn build(session: &mut Session, advice: &WorkloadAdvice) -> u64 {
+pub(crate) fn build(session: &mut Session, advice: &WorkloadAdvice) -> u64 {
     let mut bytes = 0;
     for index in &advice.chosen {
         let definition = IndexDefinition::new(index.spec.clone()).unwrap();
@@ -31,7 +31,7 @@ pub fn build(session: &mut Session, advice: &WorkloadAdvice) -> u64 {
 }
 
 /// Drops it again.
-pub fn drop_all(session: &mut Session, advice: &WorkloadAdvice) {
+pub(crate) fn drop_all(session: &mut Session, advice: &WorkloadAdvice) {
     for index in &advice.chosen {
         let name = IndexDefinition::new(index.spec.clone()).unwrap().name();
         session.batch(&format!("DROP INDEX {}", qualified(&index.spec.table.schema, &name))).unwrap();
@@ -39,7 +39,7 @@ pub fn drop_all(session: &mut Session, advice: &WorkloadAdvice) {
 }
 
 /// Returns what the planner expects all statements to cost now.
-pub fn cost(session: &mut Session, texts: &[(u32, String)]) -> f64 {
+pub(crate) fn cost(session: &mut Session, texts: &[(u32, String)]) -> f64 {
     texts.iter().map(|(_, text)| explained(session, "FORMAT JSON", text).cost()).sum()
 }
 
@@ -68,7 +68,7 @@ fn pages(session: &mut Session, text: &str) -> f64 {
 /// Runs every statement with and without the indexes, `rounds` times in turns, serially,
 /// and returns what does not hold. Indexes are hidden as their owner can: `indisvalid`
 /// is cleared, which locks nothing and needs no new build.
-pub fn compare(
+pub(crate) fn compare(
     session: &mut Session,
     texts: &[(u32, String)],
     advice: &WorkloadAdvice,

@@ -329,7 +329,9 @@ mod tests {
         shown.push_str(" | ");
         shown.push_str(&list(conditions.joins.iter().collect()));
         for (sql, equality) in &conditions.expressions {
-            shown.push_str(&format!(" | {sql}{}", if *equality { " =" } else { "" }));
+            shown.push_str(" | ");
+            shown.push_str(sql);
+            shown.push_str(if *equality { " =" } else { "" });
         }
         assert_eq!(shown, expected, "{sql}");
     }

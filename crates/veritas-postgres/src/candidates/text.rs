@@ -37,6 +37,24 @@ pub(super) fn columns(text: &str) -> Vec<(String, Option<String>)> {
     found
 }
 
+/// Returns every bare word of an expression that may be a column: outputs of a statement on
+/// one table are printed without its alias.
+pub(super) fn bare_words(text: &str) -> Vec<String> {
+    if text.len() > LONGEST {
+        return Vec::new();
+    }
+    let tokens = tokens(text);
+    let is_bare = |at: usize| {
+        let before = at > 0 && matches!(tokens[at - 1], Token::Period | Token::DoubleColon);
+        !before && !matches!(tokens.get(at + 1), Some(Token::LParen | Token::Period))
+    };
+    let words = tokens.iter().enumerate().filter_map(|(at, token)| match token {
+        Token::Word(word) if is_bare(at) => Some(unquoted(word)),
+        _ => None,
+    });
+    words.collect()
+}
+
 /// Reads `alias.column DESC NULLS LAST` (a key of a sort, or of groups): the column,
 /// whether it descends, whether NULLs come first. `None` for anything else.
 pub(super) fn sort_key(text: &str, of: &str) -> Option<(String, bool, bool)> {
@@ -117,6 +135,12 @@ mod tests {
             .map(|(alias, column)| format!("{alias}.{}", column.unwrap_or_else(|| "*".to_owned())))
             .collect();
         assert_eq!(found, ["l.l_price", "L.odd\"n", "o.x", "o.*"]);
+    }
+
+    #[test]
+    fn bare_columns_are_told_from_functions_and_types() {
+        let found = bare_words("PARTIAL sum((price * ('1'::numeric - \"Discount\")))");
+        assert_eq!(found, ["PARTIAL", "price", "Discount"]);
     }
 
     #[test]
