@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Count,
     /// A year.
     Year,
+    /// A time, often the first of a month.
+    Truncated,
     /// A whole number as text.
     Digits,
     /// A text that is no number.
@@ -36,6 +38,8 @@ impl Kind {
         match self {
             Self::Count => Value::Integer(i64::try_from(rng.below(5)).unwrap_or(0)),
             Self::Year => Value::Integer(pool.year(rng)),
+            Self::Truncated if rng.below(3) == 0 => Value::Text(pool.time(false, rng)),
+            Self::Truncated => Value::Text(pool.first_of_month(rng)),
             Self::Digits => match pool.value(&ColumnType::Integer, false, rng) {
                 Value::Integer(number) => Value::Text(number.to_string()),
                 other => other,
@@ -166,7 +170,7 @@ fn kind_of(expr: &Expr, scopes: &Scopes<'_>, schema: &Schema) -> Option<Kind> {
             let arguments = shape::plain_arguments(function)?;
             match shape::function_name(function)?.as_str() {
                 "date" => Some(Kind::Of(ColumnType::Date)),
-                "date_trunc" => Some(Kind::Of(ColumnType::Timestamp)),
+                "date_trunc" => Some(Kind::Truncated),
                 "date_part" => Some(Kind::Year),
                 "coalesce" | "lower" | "upper" | "min" | "max" | "sum" => {
                     kind_of(arguments.first()?, scopes, schema)

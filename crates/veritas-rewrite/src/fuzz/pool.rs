@@ -169,6 +169,12 @@ impl Pool {
         format!("{} {hours:02}:{minutes:02}:{seconds:02}.{fraction:06}", written(self.day_number(rng)))
     }
 
+    /// Returns the first day of a month.
+    pub(super) fn first_of_month(&self, rng: &mut Rng) -> String {
+        let (year, month, _) = civil_from_days(self.day_number(rng));
+        written(days_from_civil(year, month, 1))
+    }
+
     pub(super) fn year(&self, rng: &mut Rng) -> i64 {
         civil_from_days(self.day_number(rng)).0
     }
