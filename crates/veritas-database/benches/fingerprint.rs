@@ -1,7 +1,7 @@
 //! What a fingerprint costs, cached and at first sight, beside a parser of SQL.
 //! `cargo bench -p veritas-database --bench fingerprint`.
 
-#[path = "shared/measure.rs"]
+#[path = "recorder/measure.rs"]
 mod measure;
 
 use std::hint::black_box;

@@ -1,7 +1,7 @@
 //! What recording a statement costs, beside other ways to observe one.
 //! `cargo bench -p veritas-database --bench recorder`.
 
-#[path = "shared/measure.rs"]
+#[path = "recorder/measure.rs"]
 mod measure;
 
 use std::{

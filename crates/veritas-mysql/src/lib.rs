@@ -13,6 +13,19 @@
 //! What is not here: what-if indexes (no such server has them), TLS, and applying a
 //! change: its statements are printed. `MySQL` differs in a few places, which are written
 //! from its manual and not tried on a server; everything else is tried on `MariaDB` 10.11.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use veritas_model::{Clock, SystemClock};
+//! use veritas_mysql::{findings, session::ConnectOptions, view};
+//!
+//! let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+//! let reading = view::read("shop", &ConnectOptions::new("mysql://veritas@db/shop"), &clock);
+//! for finding in findings::of(&reading, &findings::FindingOptions::default(), clock.now()) {
+//!     println!("{}: {}", finding.subject.name(), finding.recommendation);
+//! }
+//! ```
 
 /// A value in place of a `?`, as the driver knows it.
 pub use mysql::Value;

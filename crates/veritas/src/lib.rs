@@ -31,6 +31,8 @@
 //! | `persist` | history, ledger and alert states in a data directory (embeds SQLite) |
 //! | `sqlite` | index advice for SQLite databases (embeds SQLite) |
 //! | `postgres` | readings, findings, index advice and proofs for PostgreSQL (`postgres-tls`: encrypted) |
+//! | `tokio-postgres`, `deadpool` | clients of tokio-postgres that record what they run, and their pool |
+//! | `diesel`, `sea-orm` | their hooks |
 //! | `redis` | two-tier caches over Redis, and the view of a Redis server |
 //! | `tracing` | a `tracing` layer that records sqlx's statements |
 

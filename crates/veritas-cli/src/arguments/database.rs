@@ -55,7 +55,7 @@ pub(crate) struct DatabaseAdviseArguments {
     /// A file of statements; by default the server's own statistics are read.
     #[arg(long, value_name = "FILE", conflicts_with = "from_stats")]
     pub(crate) workload: Option<PathBuf>,
-    /// Take the statements from pg_stat_statements, as it does without --workload.
+    /// Take the statements from `pg_stat_statements`, as it does without --workload.
     #[arg(long)]
     pub(crate) from_stats: bool,
     /// The most that the new indexes may take together (`250MB`, `1GiB`) [default: a fifth of the database].

@@ -116,13 +116,13 @@ fn a_workload_gets_the_index_that_it_needs_within_the_budget() {
         arguments.extend(more);
         run(directory.path(), &arguments)
     };
-    let advice = json(&advise(&["--budget", "10MB", "--json"]));
-    let chosen = advice["indexes"].as_array().unwrap();
-    assert_eq!(chosen.len(), 1, "{advice:#}");
+    let answer = json(&advise(&["--budget", "10MB", "--json"]));
+    let chosen = answer["indexes"].as_array().unwrap();
+    assert_eq!(chosen.len(), 1, "{answer:#}");
     let sql = chosen[0]["sql"].as_str().unwrap();
     assert!(sql.contains("CONCURRENTLY") && sql.contains("customer_id"), "{sql}");
-    assert!(chosen[0]["bytes"].as_u64().unwrap() < 10_000_000, "{advice:#}");
-    assert!(advice["cost_after"].as_f64() < advice["cost_before"].as_f64(), "{advice:#}");
+    assert!(chosen[0]["bytes"].as_u64().unwrap() < 10_000_000, "{answer:#}");
+    assert!(answer["cost_after"].as_f64() < answer["cost_before"].as_f64(), "{answer:#}");
     let nothing = json(&advise(&["--budget", "8kB", "--json"]));
     assert_eq!(nothing["indexes"], serde_json::json!([]), "no index fits: {nothing:#}");
     let migration = String::from_utf8(advise(&["--migration", "alembic"]).stdout).unwrap();

@@ -80,7 +80,7 @@ fn a_postgresql_target_says_where_its_proofs_are_made_and_what_indexes_may_take(
     let target = of(file).expect("it is set");
     assert_eq!(target.password_file.as_deref(), Some(Path::new("/etc/password")));
     assert_eq!(target.scratch.as_str(), "postgresql://app@spare/postgres");
-    assert_eq!(target.index_budget.map(|budget| budget.mebibytes()), Some(250.0));
+    assert_eq!(target.index_budget.map(veritas_model::Bytes::mebibytes), Some(250.0));
 }
 
 #[test]

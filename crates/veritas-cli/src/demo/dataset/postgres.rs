@@ -110,18 +110,26 @@ pub(in super::super) fn build(
 struct Copying<'a> {
     runtime: &'a tokio::runtime::Handle,
     client: &'a Client,
-    to: Option<(Table, Pin<Box<CopyInSink<bytes::Bytes>>>, String)>,
+    to: Option<Open>,
+}
+
+/// The table that is being filled.
+struct Open {
+    table: Table,
+    sink: Pin<Box<CopyInSink<bytes::Bytes>>>,
+    /// What was not sent yet.
+    text: String,
 }
 
 impl Copying<'_> {
     fn add(&mut self, table: Table, row: &[Value]) -> anyhow::Result<()> {
-        if self.to.as_ref().is_none_or(|(open, ..)| *open != table) {
+        if self.to.as_ref().is_none_or(|open| open.table != table) {
             self.end()?;
             let sql = format!("COPY {SCHEMA}.{} FROM STDIN", table.as_str());
             let sink = self.runtime.block_on(self.client.copy_in(&sql))?;
-            self.to = Some((table, Box::pin(sink), String::with_capacity(CHUNK)));
+            self.to = Some(Open { table, sink: Box::pin(sink), text: String::with_capacity(CHUNK) });
         }
-        let Some((_, sink, text)) = &mut self.to else { return Ok(()) };
+        let Some(Open { sink, text, .. }) = &mut self.to else { return Ok(()) };
         for (position, value) in row.iter().enumerate() {
             if position > 0 {
                 text.push('\t');
@@ -143,7 +151,7 @@ impl Copying<'_> {
     }
 
     fn end(&mut self) -> anyhow::Result<()> {
-        let Some((_, mut sink, text)) = self.to.take() else { return Ok(()) };
+        let Some(Open { mut sink, text, .. }) = self.to.take() else { return Ok(()) };
         self.runtime.block_on(async {
             sink.send(bytes::Bytes::from(text)).await?;
             sink.as_mut().finish().await
