@@ -6,7 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "it reports to a person")]
 
-#[path = "../benches/shared/measure.rs"]
+#[path = "../benches/recorder/measure.rs"]
 mod measure;
 
 use std::{hint::black_box, sync::Arc, time::Duration};
