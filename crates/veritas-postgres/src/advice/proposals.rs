@@ -18,6 +18,11 @@ use crate::{
     what_if::Method,
 };
 
+/// A statement whose plan costs less than this is cheap either way (the planner's unit: a page read).
+const CHEAP: f64 = 100.0;
+/// The share of its cost that a statement must be spared for an index to be worth a word.
+const SPARED: f64 = 0.3;
+
 /// What a turn is about.
 pub(super) struct About<'a> {
     pub(super) target: &'a str,
@@ -32,6 +37,15 @@ pub(super) struct About<'a> {
 /// Adds a finding for each statement that a new index helps, and a proposal for each index.
 pub(super) fn creates(about: &About<'_>, found: &advisor::Advice, advice: &mut Advice) {
     for chosen in &found.chosen {
+        let is_helped = |gain: &&advisor::StatementGain| {
+            gain.before >= CHEAP && gain.after <= gain.before * (1.0 - SPARED)
+        };
+        let helped: Vec<_> = chosen.statements.iter().filter(is_helped).collect();
+        if helped.is_empty() {
+            let reason = "it would help statements a little that are cheap already".to_owned();
+            advice.skipped.push(Skipped { name: chosen.spec.to_string(), reason });
+            continue;
+        }
         let definition = match IndexDefinition::new(chosen.spec.clone()) {
             Ok(definition) => definition,
             Err(reason) => {
@@ -40,7 +54,7 @@ pub(super) fn creates(about: &About<'_>, found: &advisor::Advice, advice: &mut A
             }
         };
         let mut first = None;
-        for gain in &chosen.statements {
+        for gain in helped {
             let finding = finding(about, chosen, *gain);
             let _id = first.get_or_insert_with(|| finding.id.clone());
             // One statement is one finding, under the index that helps it most.

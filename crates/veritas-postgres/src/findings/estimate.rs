@@ -58,6 +58,8 @@ fn measured<'a>(context: &PlanContext<'a>) -> Option<(&'a Node, f64, f64)> {
     let is_comparable = !context.plan.generic
         && root.actual.is_none()
         && !matches!(root.kind, NodeKind::ModifyTable)
+        // How many groups there are is no question of a table's statistics.
+        && context.plan.nodes().all(|node| !matches!(node.kind, NodeKind::Aggregate | NodeKind::Group))
         && context.plan.nodes().all(|node| node.kind != NodeKind::Limit)
         && context.measured.calls.is_some_and(|calls| calls >= LEAST_CALLS);
     (is_comparable && is_off(root.rows, found)).then_some((root, root.rows, found))

@@ -24,7 +24,10 @@ const FEW_OF_SORTED: f64 = 0.1;
 pub(super) fn finding(context: &PlanContext<'_>) -> Option<Finding> {
     let nodes = context.plan.nodes_with_parents();
     let scans = nodes.iter().filter_map(|(parent, node)| {
-        let is_scan = node.kind == NodeKind::SeqScan && node.filter.is_some();
+        // An index that is read from end to end is no better than the table.
+        let is_whole = node.kind == NodeKind::SeqScan
+            || node.kind == NodeKind::IndexOnlyScan && node.index_condition.is_none();
+        let is_scan = is_whole && node.filter.is_some();
         (is_scan && !ends_early(*parent, node)).then(|| wasteful(context, node))?
     });
     let (node, read, kept) = scans.max_by(|left, right| left.0.total_cost.total_cmp(&right.0.total_cost))?;

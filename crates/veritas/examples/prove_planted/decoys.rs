@@ -1,12 +1,12 @@
 //! Statements that look like defects and are none.
 
-use veritas::model::FindingKind::{Rewrite, SequentialScan};
+use veritas::model::FindingKind::{MissingIndex, RedundantStatement, Rewrite, SequentialScan};
 
 use crate::case::{Case, Statement, Truth, case, integer, long, one, text};
 
 const FINE: Truth = Truth::Decoy(&[]);
-/// It reads the whole table because it must: that may be said, and nothing else.
-const WHOLE: Truth = Truth::Decoy(&[SequentialScan, Rewrite]);
+/// It reads the whole table because it must: that may be said, and that an index would be read faster.
+const WHOLE: Truth = Truth::Decoy(&[SequentialScan, Rewrite, MissingIndex]);
 
 macro_rules! alone {
     ($($name:literal: $truth:ident, $requests:literal, $sql:literal, $n:ident => [$($argument:expr),*];)+) => {
@@ -78,7 +78,8 @@ pub(crate) const REQUESTS: &[Case] = &[
         let sql = "SELECT upper(name) FROM authors WHERE id = $1";
         (0..3).map(|i| Statement { name, sql, arguments: vec![long(n * 3 + i)] }).collect()
     }),
-    case("asked_twice", FINE, 10, |name, n| {
+    // Twice is redundant, if not much.
+    case("asked_twice", Truth::Decoy(&[RedundantStatement]), 10, |name, n| {
         let sql = "SELECT city FROM customers WHERE id = $1";
         vec![Statement { name, sql, arguments: vec![long(n + 1)] }; 2]
     }),

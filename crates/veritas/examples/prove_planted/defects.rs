@@ -18,7 +18,8 @@ const fn predicate() -> Truth {
 }
 
 const fn of(kinds: &'static [FindingKind]) -> Truth {
-    Truth::Defect(kinds, &[SequentialScan, Rewrite])
+    // What is read whole may also be had from an index that carries it.
+    Truth::Defect(kinds, &[SequentialScan, Rewrite, MissingIndex])
 }
 
 /// The same statement for each key of a list.
@@ -164,9 +165,8 @@ pub(crate) const RESULTS: &[Case] = &[
                    AND id < $1 LIMIT 100";
         one(name, sql, vec![long(500 + n)])
     }),
-    case("free_coupons", of(&[NotIn]), 10, |name, _| {
-        let sql = "SELECT id FROM coupons WHERE customer_id NOT IN \
-                   (SELECT customer_id FROM blocked_customers) LIMIT 100";
+    case("free_coupons", of(&[NotIn]), 5, |name, _| {
+        let sql = "SELECT id FROM coupons WHERE customer_id NOT IN (SELECT visitor FROM visits) LIMIT 10";
         one(name, sql, vec![])
     }),
     case("visits_ranked", of(&[SortSpill]), 8, |name, _| {
@@ -184,7 +184,7 @@ pub(crate) const RESULTS: &[Case] = &[
         one(name, sql, vec![])
     }),
     case("cars_of_model", Truth::Defect(&[Misestimate], &[SequentialScan, MissingIndex]), 20, |name, n| {
-        let sql = "SELECT id FROM cars WHERE make = 'make' || ($1 % 40) AND model = 'model' || ($1 % 40)";
+        let sql = "SELECT id FROM cars WHERE make = 'make' || ($1 % 400) AND model = 'model' || ($1 % 400)";
         one(name, sql, vec![integer(n)])
     }),
 ];

@@ -124,6 +124,7 @@ fn one(
         },
         (Subject::Server { part, name }, _) => {
             let part = part.as_deref().unwrap_or(name);
+            let part = part.strip_prefix("setting ").unwrap_or(part);
             if kind == FindingKind::ServerSetting && SETTINGS.contains(&part) {
                 judgement.right += 1;
             } else {

@@ -1,8 +1,8 @@
 //! What is planted in the schema, the tables and the sessions, and what only looks like it.
 
 use veritas::model::FindingKind::{
-    self, DuplicateIndex, IdleInTransaction, InvalidIndex, LockWait, LongTransaction, RedundantIndex,
-    StaleStatistics, TableBloat, UnusedIndex,
+    self, DuplicateIndex, IdleInTransaction, InvalidIndex, LockWait, RedundantIndex, StaleStatistics,
+    TableBloat, UnusedIndex,
 };
 
 /// Tables and indexes beyond those that the statements need.
@@ -20,7 +20,7 @@ CREATE TABLE log_lines (request bigint NOT NULL, line int NOT NULL);
 CREATE INDEX log_lines_request ON log_lines (request);
 
 CREATE TABLE cars (id bigint PRIMARY KEY, make text NOT NULL, model text NOT NULL, filler text NOT NULL);
-INSERT INTO cars SELECT i, 'make' || i % 40, 'model' || i % 40, repeat('f', 30) FROM generate_series(1, 40000) i;
+INSERT INTO cars SELECT i, 'make' || i % 400, 'model' || i % 400, repeat('f', 30) FROM generate_series(1, 40000) i;
 CREATE INDEX cars_make ON cars (make);
 
 CREATE TABLE carts (id bigint PRIMARY KEY, customer_id bigint NOT NULL, filler text NOT NULL);
@@ -121,6 +121,7 @@ pub(crate) const TABLES: &[Object] = &[
     object("imports", &[StaleStatistics], &[]),
     object("prices", &[StaleStatistics], &[TableBloat]),
     object("notes", &[], &[]),
+    object("log_lines", &[], &[StaleStatistics]),
     object("rates", &[], &[]),
     object("orders", &[], &[]),
     object("events", &[], &[]),
@@ -128,4 +129,5 @@ pub(crate) const TABLES: &[Object] = &[
 ];
 
 /// Sessions that stand in the way while the server is read.
-pub(crate) const SESSIONS: &[FindingKind] = &[IdleInTransaction, LockWait, LongTransaction];
+/// (A long transaction is one of a quarter of an hour: longer than this proof.)
+pub(crate) const SESSIONS: &[FindingKind] = &[IdleInTransaction, LockWait];

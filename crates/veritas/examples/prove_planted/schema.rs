@@ -74,6 +74,8 @@ INSERT INTO coupons SELECT i, 'C' || i, CASE WHEN i % 9 = 0 THEN NULL ELSE i * 3
 
 CREATE TABLE blocked_customers (customer_id bigint, reason text NOT NULL);
 INSERT INTO blocked_customers SELECT i * 5, 'r' FROM generate_series(1, 6000) i;
+-- Nobody noticed: with it, NOT IN is never true.
+INSERT INTO blocked_customers VALUES (NULL, 'unknown');
 
 CREATE TABLE addresses (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers (id), street text NOT NULL,
     zip text NOT NULL, filler text NOT NULL);

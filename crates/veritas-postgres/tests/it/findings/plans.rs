@@ -196,21 +196,19 @@ fn decoys() -> Vec<Case> {
     ]
 }
 
-#[test]
-fn planted_defects_of_plans_are_found_and_decoys_are_not() {
-    let database = Postgres::start().database_with(SCENE);
-    let mut session = Session::connect(&ConnectOptions::new(database.url())).unwrap();
+/// Returns what is wrong with the findings of these cases.
+fn wrong(session: &mut Session, cases: impl IntoIterator<Item = Case>) -> Vec<String> {
     session.batch("SET max_parallel_workers_per_gather = 0").unwrap();
     let mut wrong = Vec::new();
-    for Case(sql, measured, expected) in planted().into_iter().chain(decoys()) {
-        let explainable = Guard::new(&mut session).check(sql).unwrap();
-        let plan = explainable.explain(&mut session, Parameters::Unknown).unwrap();
+    for Case(sql, measured, expected) in cases {
+        let explainable = Guard::new(session).check(sql).unwrap();
+        let plan = explainable.explain(session, Parameters::Unknown).unwrap();
         let tables: Vec<TableId> = plan
             .relations()
             .into_iter()
             .map(|relation| TableId::new(&*relation.schema, &*relation.name))
             .collect();
-        let facts = facts::read(&mut session, &tables).unwrap().tables;
+        let facts = facts::read(session, &tables).unwrap().tables;
         let statement = fingerprint::statement(sql);
         let subject = Subject::Statement {
             name: "it".to_owned(),
@@ -236,7 +234,38 @@ fn planted_defects_of_plans_are_found_and_decoys_are_not() {
         }
         check_no_literal(&format!("{found:?}"), sql);
     }
+    wrong
+}
+
+#[test]
+fn planted_defects_of_plans_are_found_and_decoys_are_not() {
+    let database = Postgres::start().database_with(SCENE);
+    let mut session = Session::connect(&ConnectOptions::new(database.url())).unwrap();
+    let wrong = wrong(&mut session, planted().into_iter().chain(decoys()));
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn an_index_that_is_read_from_end_to_end_serves_no_predicate() {
+    let database = Postgres::start().database_with(SCENE);
+    // Where every row is visible to all, the server reads the index instead of the table.
+    database.psql("VACUUM customers");
+    let mut session = Session::connect(&ConnectOptions::new(database.url())).unwrap();
+    session.batch("SET random_page_cost = 1.1").unwrap();
+    let whole = "SELECT count(*) FROM customers WHERE date_trunc('day', created) = timestamptz '2024-02-01'";
+    let range = "SELECT count(*) FROM customers WHERE created >= '2024-02-01' AND created < '2024-02-02'";
+    let groups =
+        "SELECT date_trunc('day', created), count(*) FROM customers WHERE created < '2024-02-01' GROUP BY 1";
+    let plan =
+        Guard::new(&mut session).check(whole).unwrap().explain(&mut session, Parameters::Unknown).unwrap();
+    assert!(plan.text_without_literals().contains("Index Only Scan"), "{}", plan.text_without_literals());
+    let cases = [
+        unmeasured(whole, &[FindingKind::NonSargable]),
+        unmeasured(range, &[]),
+        Case(groups, returning(31.0), &[]),
+    ];
+    let wrong = wrong(&mut session, cases);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Strings of the statement must not be in anything that leaves.
