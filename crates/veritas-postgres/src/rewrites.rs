@@ -411,7 +411,8 @@ mod tests {
         let values = [Value::Text("it's".into()), Value::Null];
         assert_eq!(
             with_values(sql, &values).as_deref(),
-            Some("SELECT '$1', \"$1\", NULL FROM t WHERE a = 'it''s' -- $1")
+            // A comment to the end of the line ends with it.
+            Some("SELECT '$1', \"$1\", NULL FROM t WHERE a = 'it''s' -- $1\n")
         );
         assert_eq!(with_values(sql, &values[..1]), None);
     }
