@@ -16,7 +16,7 @@ mod usage;
 mod workload;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -253,7 +253,7 @@ impl PostgresAdvisor {
         }
         let turn = Turn { cases, prepared: &prepared, reading, before, snapshot, now };
         let shown = self.examine(session, &turn);
-        let searched = self.search(session, &turn, &bounds, advice);
+        let searched = self.search(session, &turn, &bounds, examined::misspelt(&shown), advice);
         examined::add(&mut advice.findings, shown);
         searched
     }
@@ -273,12 +273,13 @@ impl PostgresAdvisor {
         session: &mut Session,
         turn: &Turn<'_>,
         bounds: &Bounds,
+        misspelt: BTreeSet<Fingerprint>,
         advice: &mut Advice,
     ) -> Result<(), String> {
         let Turn { cases, prepared, snapshot, now, .. } = *turn;
         let clock = &self.target.clock;
         let copied = || {
-            let relations: std::collections::BTreeSet<Relation> =
+            let relations: BTreeSet<Relation> =
                 prepared.plans.iter().flat_map(Plan::relations).cloned().collect();
             let relations: Vec<Relation> = relations.into_iter().collect();
             let (options, place) = (&self.target.options, &self.options.scratch);
@@ -295,8 +296,15 @@ impl PostgresAdvisor {
             name: cases[prepared.input[left.statement]].name.clone(),
             reason: left.why.to_string(),
         }));
-        let about =
-            proposals::About { target: &self.target.name, cases, prepared, callers: snapshot, method, now };
+        let about = proposals::About {
+            target: &self.target.name,
+            cases,
+            prepared,
+            callers: snapshot,
+            misspelt,
+            method,
+            now,
+        };
         proposals::creates(&about, &found, advice);
         Ok(())
     }

@@ -231,6 +231,19 @@ fn bytes(setting: &SettingReading) -> Option<Bytes> {
     value.checked_mul(unit).map(Bytes::new)
 }
 
+/// Returns the statements whose predicates no index serves as they are written.
+pub(super) fn misspelt(shown: &[Finding]) -> BTreeSet<Fingerprint> {
+    let of_text = shown
+        .iter()
+        .filter(|finding| matches!(finding.kind, FindingKind::NonSargable | FindingKind::ImplicitCast));
+    of_text
+        .filter_map(|finding| match &finding.subject {
+            Subject::Statement { fingerprint, .. } => Some(*fingerprint),
+            _ => None,
+        })
+        .collect()
+}
+
 /// Adds what plans show to what the search said. Of one statement a missing index says more
 /// than that it scans.
 pub(super) fn add(advised: &mut Vec<Finding>, shown: Vec<Finding>) {

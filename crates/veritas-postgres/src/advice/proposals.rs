@@ -1,11 +1,13 @@
 //! From the result of a search to findings and proposals.
 
+use std::collections::BTreeSet;
+
 use veritas_database::StatementSnapshot;
 use veritas_index_advisor as advisor;
 use veritas_index_advisor::Chosen;
 use veritas_model::{
-    Caller, Cause, ChangeKind, Estimate, Finding, FindingKind, Impact, Observation, Proposal, Provenance,
-    Subject, Timestamp, Unit,
+    Caller, Cause, ChangeKind, Estimate, Finding, FindingKind, Fingerprint, Impact, Observation, Proposal,
+    Provenance, Subject, Timestamp, Unit,
 };
 
 use super::{
@@ -20,6 +22,10 @@ use crate::{
 
 /// A statement whose plan costs less than this is cheap either way (the planner's unit: a page read).
 const CHEAP: f64 = 100.0;
+/// Calls that are faster than this need no index, unless they take much of the time together.
+const FAST: f64 = 0.000_5;
+/// Share of the time of all statements that is much.
+const MUCH: f64 = 0.05;
 /// The share of its cost that a statement must be spared for an index to be worth a word.
 const SPARED: f64 = 0.3;
 
@@ -30,15 +36,22 @@ pub(super) struct About<'a> {
     pub(super) prepared: &'a Prepared,
     /// Where statements come from.
     pub(super) callers: &'a StatementSnapshot,
+    /// Statements whose predicates no index serves as they are written.
+    pub(super) misspelt: BTreeSet<Fingerprint>,
     pub(super) method: Method,
     pub(super) now: Timestamp,
 }
 
 /// Adds a finding for each statement that a new index helps, and a proposal for each index.
 pub(super) fn creates(about: &About<'_>, found: &advisor::Advice, advice: &mut Advice) {
+    let all: f64 = about.cases.iter().map(|case| case.seconds).sum();
     for chosen in &found.chosen {
         let is_helped = |gain: &&advisor::StatementGain| {
-            gain.before >= CHEAP && gain.after <= gain.before * (1.0 - SPARED)
+            let case = case(about, gain.statement);
+            let is_slow = case.seconds >= FAST * case.calls || case.seconds >= MUCH * all;
+            let is_spared = gain.before >= CHEAP && gain.after <= gain.before * (1.0 - SPARED);
+            // As it is written, an index would be read from end to end.
+            is_slow && is_spared && !about.misspelt.contains(&case.fingerprint)
         };
         let helped: Vec<_> = chosen.statements.iter().filter(is_helped).collect();
         if helped.is_empty() {
