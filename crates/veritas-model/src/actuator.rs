@@ -35,6 +35,15 @@ pub enum ActuatorError {
         /// Why.
         reason: String,
     },
+    /// It is switched off. Trying again does not help, a setting does: it is tried all
+    /// the same, since settings change, and never counts as a verdict.
+    #[error("{what} is switched off: {hint}")]
+    SwitchedOff {
+        /// What is.
+        what: String,
+        /// How it is switched on.
+        hint: String,
+    },
     /// A guard rail stopped it (space, size, load).
     #[error("a guard rail stopped it: {reason}")]
     Guard {

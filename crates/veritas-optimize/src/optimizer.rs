@@ -291,7 +291,11 @@ impl Optimizer {
     }
 
     fn trouble(&self, subject: &str, step: &'static str, error: &ActuatorError) -> u32 {
-        tracing::warn!(subject, step, error = %error, "an act failed and will be tried again");
+        if matches!(error, ActuatorError::SwitchedOff { .. }) {
+            tracing::debug!(subject, step, error = %error, "an act waits for a setting");
+        } else {
+            tracing::warn!(subject, step, error = %error, "an act failed and will be tried again");
+        }
         let (now, at) = (self.clock.monotonic(), self.clock.now());
         locked(&self.backoff).failed(subject, step, error.to_string(), now, at)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use veritas_model::{Finding, Proposal, ProposalRecord, ProposalState};
+use veritas_model::{ActuatorError, Finding, Proposal, ProposalRecord, ProposalState};
 
 use super::{Optimizer, failed, locked, proposal_record};
 use crate::{Act, OptimizeError, StepReport};
@@ -99,7 +99,8 @@ impl Optimizer {
             Err(error) => {
                 let attempts = self.trouble(subject, "measure", &error);
                 acts.push(Act::Failed(subject.to_owned()));
-                if attempts < self.options.most_attempts {
+                let is_switched_off = matches!(error, ActuatorError::SwitchedOff { .. });
+                if is_switched_off || attempts < self.options.most_attempts {
                     return Ok(());
                 }
                 self.succeeded(subject);

@@ -24,6 +24,8 @@ struct Bench {
     present: AtomicBool,
     stuck: AtomicBool,
     busy: AtomicBool,
+    /// Proving is switched off.
+    off: AtomicBool,
     applies: AtomicU32,
     reverts: AtomicU32,
     lost: AtomicBool,
@@ -49,6 +51,9 @@ impl Actuator for Bench {
     fn measure(&self, _: &Proposal) -> Result<MeasuredGain, ActuatorError> {
         self.measures.fetch_add(1, Ordering::Relaxed);
         drop(self.gate.lock().unwrap());
+        if self.off.load(Ordering::Relaxed) {
+            return Err(ActuatorError::SwitchedOff { what: "proving".into(), hint: "switch it on".into() });
+        }
         let interval = Interval { low: 0.7, high: 0.9, confidence: 0.95 };
         Ok(MeasuredGain {
             metric: WorkMetric::VmSteps,
@@ -406,6 +411,20 @@ fn what_fails_to_be_measured_is_no_trouble_any_more_once_it_is_dismissed() {
     assert_eq!(scene.optimizer.troubles()[0].step, "measure");
     scene.optimizer.dismiss(&scene.proposal.id, "alice").unwrap();
     assert!(scene.optimizer.troubles().is_empty());
+}
+
+#[test]
+fn what_is_switched_off_stays_proposed_and_is_proven_once_it_is_switched_on() {
+    let scene = Scene::new(Mode::Approve);
+    scene.bench.off.store(true, Ordering::Relaxed);
+    scene.optimizer.observe(Vec::new(), vec![scene.proposal.clone()]).unwrap();
+    scene.steps(300, 100.0);
+    let state = |scene: &Scene| scene.optimizer.proposals().unwrap().remove(0).state;
+    assert!(scene.bench.measures.load(Ordering::Relaxed) > short_options().most_attempts);
+    assert_eq!(state(&scene), ProposalState::Proposed);
+    scene.bench.off.store(false, Ordering::Relaxed);
+    scene.steps(20, 100.0);
+    assert!(matches!(state(&scene), ProposalState::Proven(_)), "{:?}", state(&scene));
 }
 
 #[test]

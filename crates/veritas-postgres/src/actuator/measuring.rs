@@ -287,6 +287,10 @@ fn is_dearer(gain: &Gain) -> bool {
 fn of_scratch(target: &PostgresTarget, error: &ScratchError) -> ActuatorError {
     match error {
         ScratchError::Server { step, source } => said(target, step, source),
+        ScratchError::Off => ActuatorError::SwitchedOff {
+            what: "proving".to_owned(),
+            hint: "say where copies of tables may be made (postgres.scratch)".to_owned(),
+        },
         ScratchError::TooSlow => busy(target, error.to_string()),
         other => guard(other.to_string()),
     }

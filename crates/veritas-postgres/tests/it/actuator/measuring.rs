@@ -106,7 +106,10 @@ fn without_a_place_or_a_statement_nothing_is_measured() {
     let fingerprint = read(&scene);
     let error =
         scene.actuator.measure(&proposal(ChangeKind::IndexCreate, &plan, Some(fingerprint))).unwrap_err();
-    assert!(matches!(&error, ActuatorError::Guard { reason } if reason.contains("switched off")), "{error}");
+    assert!(
+        matches!(&error, ActuatorError::SwitchedOff { hint, .. } if hint.contains("postgres.scratch")),
+        "{error}"
+    );
     let scene = Scene::new(proving());
     let error = scene.actuator.measure(&proposal(ChangeKind::IndexCreate, &plan, None)).unwrap_err();
     assert!(
