@@ -30,13 +30,17 @@ impl Baseline {
     /// Returns whether what comes after can be compared with it: most of the time is spent
     /// in statements that ran often enough.
     pub(crate) fn is_comparable(&self, options: &VerificationOptions) -> bool {
-        let spent = |work: &mut dyn Iterator<Item = &WorkTotals>| -> f64 {
-            work.map(|totals| totals.seconds.sum).sum()
-        };
         let is_known = |totals: &&WorkTotals| verification::is_known(totals, options);
-        let known = spent(&mut self.before.iter().filter(is_known));
+        // By time, and by the steps that the verdict rests on where there are any: the
+        // statement that the change is for may have most of the one and less of the other.
+        let is_covered = |of: fn(&WorkTotals) -> f64| {
+            let all: f64 = self.before.iter().map(of).sum();
+            let known: f64 = self.before.iter().filter(is_known).map(of).sum();
+            known >= VerificationOptions::COVERAGE * all
+        };
         self.before.iter().any(|totals| is_known(&totals))
-            && known >= VerificationOptions::COVERAGE * spent(&mut self.before.iter())
+            && is_covered(|totals| totals.seconds.sum)
+            && is_covered(|totals| totals.steps.sum)
     }
 }
 
@@ -167,6 +171,15 @@ mod tests {
         check(&[(30, 1.0)], true);
         check(&[(30, 1.0), (3, 0.9)], true);
         check(&[(30, 1.0), (3, 1.1)], false);
+
+        // The statement with nearly all of the steps has less than half of the time.
+        let mut rare = statement(20, 0.9);
+        rare.steps = Moments { count: 20, sum: 1e6, sum_of_squares: 5e10 };
+        let mut frequent = statement(400, 1.0);
+        frequent.steps = Moments { count: 400, sum: 400.0, sum_of_squares: 400.0 };
+        assert!(!baseline(vec![rare.clone(), frequent.clone()]).is_comparable(&options));
+        rare.steps.sum = 10.0;
+        assert!(baseline(vec![rare, frequent]).is_comparable(&options));
     }
 
     #[test]

@@ -14,6 +14,11 @@ use crate::{
 pub const APPLIER_LOCK: i64 = 0x0076_6572_6974_6173;
 /// Takes it, until the session ends.
 const LOCK: &str = "SELECT pg_catalog.pg_try_advisory_lock($1)";
+/// How often it is tried: the server needs a moment to see that a session of ours has ended.
+/// Nobody waits for the lock itself, since a build waits for whoever waits.
+const LOCK_TRIES: usize = 20;
+/// Between two tries.
+const PAUSE: &str = "SELECT pg_catalog.pg_sleep(0.1)";
 /// What has the name of an index.
 const LOOK: &str = "
 SELECT c.relkind::text, i.indisvalid AND i.indisready, tn.nspname, t.relname,
@@ -81,11 +86,20 @@ impl<'a> Live<'a> {
         };
         let mut session =
             Session::connect_writing(&connect).map_err(|error| said(target, "connect", &error))?;
-        let rows = session
-            .within(Duration::from_secs(10))
-            .query(LOCK, &[&APPLIER_LOCK])
-            .map_err(|error| said(target, "lock out other appliers", &error))?;
-        if !rows.first().is_some_and(|row| row.get(0)) {
+        let failed = |error: SessionError| said(target, "lock out other appliers", &error);
+        let _session = session.within(Duration::from_secs(10));
+        let mut is_locked = false;
+        for attempt in 0..LOCK_TRIES {
+            if attempt > 0 {
+                let _nothing = session.query(PAUSE, &[]).map_err(failed)?;
+            }
+            let rows = session.query(LOCK, &[&APPLIER_LOCK]).map_err(failed)?;
+            is_locked = rows.first().is_some_and(|row| row.get(0));
+            if is_locked {
+                break;
+            }
+        }
+        if !is_locked {
             return Err(busy(target, "another process of ours changes it"));
         }
         // Past the server's own limit nothing is heard any more.
