@@ -283,7 +283,7 @@ impl Stage {
     }
 
     async fn tell(&self, narrator: &Narrator) -> anyhow::Result<Report> {
-        let telling = story::tell(&self.engine, &self.load, narrator);
+        let telling = story::tell(&self.engine, &self.load, narrator, self.postgres.is_none());
         let watching = self.show_load(narrator);
         let story = tokio::select! {
             story = telling => story?,
@@ -392,6 +392,7 @@ async fn build_in_postgres(url: &str, seed: u64, narrator: &Narrator) -> anyhow:
         narrator.show(format!("filling the database: {:.0} %", share * 100.0));
     }
     building.await?.context("failed to fill the demo's tables")?;
+    dataset::postgres::analyze(url).await?;
     let seconds = narrator.seconds() - started;
     narrator.say(&format!(
         "the schema {} with {} rows of content and {} verifications, filled in {seconds:.1} s",

@@ -74,12 +74,12 @@ impl Report {
         Ok(())
     }
 
-    fn changes(&self) -> [&Change; 3] {
-        [&self.story.kept, &self.story.cached, &self.story.reverted]
+    fn changes(&self) -> impl Iterator<Item = &Change> {
+        [&self.story.kept, &self.story.cached].into_iter().chain(&self.story.reverted)
     }
 
     fn json(&self) -> Value {
-        let changes = self.changes().map(|change| document::change(change.clone()));
+        let changes: Vec<_> = self.changes().cloned().map(document::change).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "seed": self.seed,

@@ -51,12 +51,19 @@ pub(super) struct Story {
     pub(super) kept: Change,
     /// The cache that was proven on its recorded look-ups, started and kept.
     pub(super) cached: Change,
-    /// The change that was proven under reads, and taken back when the load turned.
-    pub(super) reverted: Change,
+    /// The change that was proven under reads, and taken back when the load turned; `None` where that
+    /// chapter is not told.
+    pub(super) reverted: Option<Change>,
 }
 
-/// Tells the story on a running engine and load.
-pub(super) async fn tell(engine: &Engine, load: &Load, narrator: &Narrator) -> anyhow::Result<Story> {
+/// Tells the story on a running engine and load. The chapter of the harmful index is told where
+/// that index does harm: on `SQLite`. On `PostgreSQL` the load shows none.
+pub(super) async fn tell(
+    engine: &Engine,
+    load: &Load,
+    narrator: &Narrator,
+    has_harmful: bool,
+) -> anyhow::Result<Story> {
     let teller = Teller { engine, narrator };
     let started = teller.now();
 
@@ -85,9 +92,14 @@ pub(super) async fn tell(engine: &Engine, load: &Load, narrator: &Narrator) -> a
     let kept = teller.kept(&index).await?;
     let cached = teller.kept(&cache).await?;
 
-    narrator.say("next: an index that the reads like, just before an import makes the load write-heavy");
-    let reverted = harmful(&teller, load).await?;
-    narrator.settled(&reverted);
+    let reverted = if has_harmful {
+        narrator.say("next: an index that the reads like, just before an import makes the load write-heavy");
+        let reverted = harmful(&teller, load).await?;
+        narrator.settled(&reverted);
+        Some(reverted)
+    } else {
+        None
+    };
     // The findings as they stand at the end of the load.
     let findings = engine.optimizer().findings()?;
     Ok(Story { findings, first_finding_seconds: first, kept, cached, reverted })
