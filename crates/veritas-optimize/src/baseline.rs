@@ -42,6 +42,18 @@ impl Baseline {
             && is_covered(|totals| totals.seconds.sum)
             && is_covered(|totals| totals.steps.sum)
     }
+
+    /// Returns how long a call may take, generously: ten deviations above the mean of the
+    /// dearest statement.
+    pub(crate) fn longest_call(&self) -> Duration {
+        let longest = |totals: &WorkTotals| {
+            let deviation = totals.seconds.variance().unwrap_or(0.0).max(0.0).sqrt();
+            let mean = totals.seconds.mean().unwrap_or(0.0);
+            mean + 10.0 * deviation.max(mean)
+        };
+        let seconds = self.before.iter().map(longest).fold(0.0, f64::max);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
 }
 
 impl Ring {

@@ -99,7 +99,8 @@ pub fn watch_one(seed: u64, load: Load, effect: Effect, options: &OptimizerOptio
     target.plant(&proposal.plan.object, effect);
     let mut options = options.clone();
     options.modes.insert(ChangeKind::IndexCreate, Mode::Automatic);
-    let tick = options.watch_interval().min(options.regression_interval());
+    // The engine steps far more often than it looks.
+    let tick = options.watch_interval().min(options.regression_interval()) / 8;
     let end = options.baseline_window + options.watch_window * 7 + options.regression_watch;
     let optimizer = Optimizer::new(control.clone(), Arc::new(clock.clone()), options);
     optimizer.register(target.clone());

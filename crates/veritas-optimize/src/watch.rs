@@ -21,6 +21,10 @@ pub(crate) struct Watch {
     /// From the middle of the baseline to the start, where a restart lies between.
     away: Duration,
     at_start: Vec<WorkTotals>,
+    /// Calls are under way that began before the change: those that end until the first look
+    /// are not counted. One scan of the old plan among thousands of cheap calls would make
+    /// their mean unknowable.
+    drains: bool,
     /// Readings since the start, to tell how the load drifts; at most [`Watch::READINGS`].
     readings: Vec<(Monotonic, Vec<WorkTotals>)>,
     /// Verdicts asked for in this phase: each has its part of the alpha.
@@ -83,7 +87,9 @@ impl Watch {
         work: Vec<WorkTotals>,
         options: &OptimizerOptions,
     ) -> Self {
-        Self::resume(baseline, now, work, Duration::ZERO, Duration::ZERO, options)
+        let next_look = now.plus(baseline.longest_call().min(options.watch_interval()));
+        let watch = Self::resume(baseline, now, work, Duration::ZERO, Duration::ZERO, options);
+        Self { drains: true, next_look, ..watch }
     }
 
     /// Goes on with a watch that was interrupted by a restart after `carried`, when the
@@ -105,6 +111,7 @@ impl Watch {
             carried,
             away,
             at_start: work,
+            drains: false,
             readings: Vec::new(),
             looks: u32::try_from(looks).unwrap_or(u32::MAX),
             next_look: now.plus(interval),
@@ -191,6 +198,11 @@ impl Watch {
 
     fn look_at_fresh(&mut self, now: Monotonic, work: &[WorkTotals], options: &OptimizerOptions) -> Verdict {
         self.next_look = now.plus(options.watch_interval());
+        if std::mem::take(&mut self.drains) && self.disturbed.is_none() {
+            self.started = now;
+            self.at_start = work.to_vec();
+            return Verdict::Quiet;
+        }
         let watched = self.carried + now.since(self.started);
         let after = verification::since(work, &self.at_start);
         let halves = self.halves(now, work);
@@ -344,15 +356,47 @@ mod tests {
             watch = watch.promising(gain);
         }
         let mut work = before;
-        for second in (66..=120).step_by(6) {
+        for second in (66..=126).step_by(6) {
             // The cache fills up at first: in the first half it brings nothing.
-            work = look_ups(&work, 6_000, if second <= 90 { 2 } else { every });
+            work = look_ups(&work, 6_000, if second <= 96 { 2 } else { every });
             match watch.look(at(second), &work, &options) {
-                Verdict::GoOn(_) => {}
+                Verdict::GoOn(_) | Verdict::Quiet => {}
                 end => return end,
             }
         }
         Verdict::Quiet
+    }
+
+    /// Calls of `steps` each, after `earlier`.
+    fn calls(earlier: &[WorkTotals], count: u32, each: f64) -> Vec<WorkTotals> {
+        let (mut steps, mut seconds) =
+            earlier.first().map_or_else(Default::default, |totals| (totals.steps, totals.seconds));
+        for _ in 0..count {
+            steps.add(each);
+            seconds.add(each * 1e-7);
+        }
+        let fingerprint = Fingerprint::of_normalized("scan");
+        vec![WorkTotals { fingerprint, name: "scan".into(), metric: WorkMetric::VmSteps, steps, seconds }]
+    }
+
+    #[test]
+    fn calls_that_were_under_way_when_the_change_came_are_not_held_against_it() {
+        let options =
+            OptimizerOptions { watch_window: Duration::from_mins(1), ..OptimizerOptions::default() };
+        let before = calls(&[], 400, 600_000.0);
+        let baseline = Baseline { before: before.clone(), halves: None, middle: at(0) };
+        let mut watch = Watch::start(baseline, at(60), before.clone(), &options);
+        // Two scans began before the index was there and end after it.
+        let mut work = calls(&before, 2, 600_000.0);
+        for second in (66..=126).step_by(6) {
+            work = calls(&work, 200, 170.0);
+            match watch.look(at(second), &work, &options) {
+                Verdict::GoOn(_) | Verdict::Quiet => {}
+                Verdict::Keep(live, _) => return assert_eq!(live.outcome, Outcome::Improved),
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("no verdict at the end of the window");
     }
 
     #[test]

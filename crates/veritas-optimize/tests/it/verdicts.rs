@@ -63,11 +63,13 @@ fn a_load_that_costs_five_percent_more_is_noticed() {
 
 #[test]
 fn a_change_that_hurts_writes_is_taken_back_once_the_load_turns() {
-    // Under reads it looks fine and is kept; then almost all calls are writes.
+    // Under reads it looks fine and is kept; then almost all calls are writes. Thirty writes a
+    // second before the turn: with fifteen, how the load drifts is known so roughly after twenty
+    // seconds that 17 of 400 are missed.
     let load = Load {
         writes: (0.05, 0.999),
         turns_after: Duration::from_secs(40),
-        calls_per_second: 100.0,
+        calls_per_second: 200.0,
         ..Load::steady()
     };
     let noticed = taken_back("writes cost twice as much", 50, load, Effect::Harms(2.0), &short_options());
