@@ -53,7 +53,15 @@ pub struct Optimizer {
 
 /// The changes that were permitted in this process and are not applied yet. Any other
 /// change that the ledger shows as `Applying` was interrupted.
-type Permitted = BTreeMap<ChangeId, Proven>;
+type Permitted = BTreeMap<ChangeId, Permit>;
+
+/// The permission to apply one change.
+#[derive(Clone)]
+struct Permit {
+    proven: Proven,
+    /// Whether it is being applied: from then on it can't be withdrawn.
+    is_begun: bool,
+}
 
 /// What the stepping thread remembers from one step to the next.
 #[derive(Default)]
@@ -184,19 +192,29 @@ impl Optimizer {
     }
 
     /// Takes a change back. The revert is journaled before this returns and is run by
-    /// the next step. Asking again changes nothing.
+    /// the next step. Asking again changes nothing. One that still waits to be applied is
+    /// [`ChangeState::Reverted`] at once.
     ///
     /// # Errors
     ///
     /// When it is unknown, being applied, or not in force, or when the ledger cannot be
     /// written.
     pub fn revert(&self, id: &ChangeId, by: &str, reason: &str) -> Result<Change, RevertError> {
-        let _ledger = locked(&self.ledger);
+        let mut permitted = locked(&self.ledger);
         let change = self.control.change(id).map_err(|source| RevertError::Store { source })?;
         let mut change = change.ok_or_else(|| RevertError::UnknownChange(id.clone()))?;
         match change.state {
             ChangeState::Verifying | ChangeState::Kept => {}
             ChangeState::Reverting => return Ok(change),
+            ChangeState::Applying if permitted.get(id).is_some_and(|permit| !permit.is_begun) => {
+                change.state = ChangeState::Reverted;
+                change.settled_at = Some(self.clock.now());
+                change.reason = format!("withdrawn by {by} before it was applied{}", because(reason));
+                self.control.put_change_by(&change, by).map_err(|source| RevertError::Store { source })?;
+                permitted.remove(id);
+                tracing::info!(change = id.as_str(), by, "a permission was withdrawn");
+                return Ok(change);
+            }
             ChangeState::Applying => return Err(RevertError::BeingApplied),
             state @ (ChangeState::Reverted | ChangeState::Failed) => {
                 return Err(RevertError::NotInForce { state });
@@ -245,7 +263,7 @@ impl Optimizer {
             StoreError::Conflict { .. } => ApproveError::Taken { source },
             source => ApproveError::Store { source },
         })?;
-        permitted.insert(change.id.clone(), proven);
+        permitted.insert(change.id.clone(), Permit { proven, is_begun: false });
         tracing::info!(change = change.id.as_str(), by, "a change was permitted");
         Ok(change)
     }
@@ -337,6 +355,11 @@ fn proposal_record(proposal: Proposal, state: ProposalState, clock: &dyn Clock) 
 
 fn failed(step: &'static str) -> impl FnOnce(StoreError) -> OptimizeError {
     move |source| OptimizeError { step, source }
+}
+
+/// Continues a sentence with the reason that an operator gave, if any.
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

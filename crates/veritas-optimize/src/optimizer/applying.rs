@@ -2,7 +2,7 @@
 
 use veritas_model::{Actuator, ActuatorError, Change, ChangeState, Mode, Presence, Proven};
 
-use super::{Optimizer, Working, failed, locked, overlap, watching::held_to};
+use super::{Optimizer, Permit, Working, failed, locked, overlap, watching::held_to};
 use crate::{
     Act, OptimizeError,
     baseline::{Baseline, Ring},
@@ -24,7 +24,7 @@ impl Optimizer {
         let permitted = locked(&self.ledger).clone();
         working.waiting.retain(|id, _| permitted.contains_key(id));
         for change in changes.iter().rev().filter(|change| change.state == ChangeState::Applying) {
-            let Some(proven) = permitted.get(&change.id) else { continue };
+            let Some(Permit { proven, .. }) = permitted.get(&change.id) else { continue };
             let waits = changes.iter().any(|other| {
                 matches!(other.state, ChangeState::Verifying | ChangeState::Reverting)
                     && overlap((other.kind, &other.plan), (change.kind, &change.plan))
@@ -97,6 +97,10 @@ impl Optimizer {
     ) -> Result<(), OptimizeError> {
         let id = &change.id;
         self.control.put_baseline(id, &baseline.before).map_err(failed("store the baseline"))?;
+        match locked(&self.ledger).get_mut(id) {
+            Some(permit) => permit.is_begun = true,
+            None => return Ok(()), // withdrawn meanwhile
+        }
         let applied = actuator.apply(proven).and_then(|()| is_there(change, actuator));
         if let Err(error) = applied {
             return self.not_applied(change, actuator, &error, acts);
@@ -155,6 +159,10 @@ impl Optimizer {
             && actuator.presence(change.kind, &change.plan) == Ok(Presence::Absent)
             && self.trouble(subject, "apply", error) < self.options.most_attempts
         {
+            // Nothing is there, and until the next attempt it may be withdrawn.
+            if let Some(permit) = locked(&self.ledger).get_mut(&change.id) {
+                permit.is_begun = false;
+            }
             acts.push(Act::Failed(subject.to_owned()));
             return Ok(());
         }

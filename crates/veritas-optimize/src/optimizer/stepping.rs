@@ -77,7 +77,7 @@ impl Optimizer {
     fn read_load(&self, records: &[ProposalRecord], working: &mut Working) {
         let now = self.clock.monotonic();
         let waiting: Vec<_> =
-            locked(&self.ledger).values().map(|proven| proven.proposal().id.clone()).collect();
+            locked(&self.ledger).values().map(|permit| permit.proven.proposal().id.clone()).collect();
         let open: Vec<_> = records
             .iter()
             .filter(|record| is_open(record) || waiting.contains(&record.proposal.id))

@@ -343,6 +343,22 @@ fn the_permission_of_a_change_that_waits_for_its_load_can_be_withdrawn() {
 }
 
 #[test]
+fn a_change_that_waits_for_its_load_can_be_taken_back_at_once() {
+    let (scene, change) = Scene::hardly_seen();
+    scene.rare(1);
+    let withdrawn = scene.optimizer.revert(&change.id, "bob", "not today").unwrap();
+    assert_eq!(withdrawn.state, ChangeState::Reverted);
+    assert_eq!(withdrawn.reason, "withdrawn by bob before it was applied: not today");
+    scene.rare(60);
+    assert_eq!(
+        (scene.change(&change).state, scene.bench.applies.load(Ordering::Relaxed)),
+        (withdrawn.state, 0)
+    );
+    let again = scene.optimizer.revert(&change.id, "bob", "");
+    assert!(matches!(again, Err(RevertError::NotInForce { .. })), "{again:?}");
+}
+
+#[test]
 fn the_automatic_mode_applies_what_is_proven_once_there_is_something_to_compare_with() {
     let scene = Scene::proven(Mode::Automatic);
     scene.steps(3, 100.0);
