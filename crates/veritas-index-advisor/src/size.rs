@@ -83,6 +83,27 @@ fn btree(spec: &IndexSpec, facts: &TableFacts, rows: f64) -> Option<SizeEstimate
     Some(estimate(low * (1.0 - margin), mean, high * (1.0 + margin) + 1.0))
 }
 
+/// Returns whether equal keys share their place. What `nbtsort.c` asks: every operator
+/// class says that equal is identical (`btequalimage`), no included columns, no unique index.
+fn shares_lists(spec: &IndexSpec, keys: &[&ColumnFacts]) -> bool {
+    spec.deduplicate
+        && !spec.unique
+        && spec.include.is_empty()
+        && keys.iter().all(|column| column.deduplicates)
+}
+
+/// Returns by what share of its size an index is not known because it is not known how
+/// many of its keys are distinct; 0 when that does not matter. `None` as in [`bytes`].
+pub fn doubt(spec: &IndexSpec, facts: &TableFacts) -> Option<f64> {
+    let columns = columns(spec, facts)?;
+    if spec.method != Method::BTree || !shares_lists(spec, &columns[..spec.keys.len()]) {
+        return Some(0.0);
+    }
+    let pages = |end| btree_pages(spec, facts, &columns, facts.rows, end, Lean::Mean);
+    let (low, mean, high) = (pages(End::Low), pages(End::Mean), pages(End::High));
+    Some((high.max(mean) - low.min(mean)) / mean)
+}
+
 /// Returns whether the values of a column differ in width.
 fn varies(column: &ColumnFacts) -> bool {
     let is_one = |widths: &Vec<(u32, f64)>| widths.iter().any(|(_, share)| *share > 0.98);
@@ -102,16 +123,10 @@ fn btree_pages(
     }
     let keys = &columns[..spec.keys.len()];
     let sizes = tuples::sizes(columns, lean);
-    // What nbtsort.c asks: every operator class says that equal is identical
-    // (btequalimage), no included columns, no unique index.
-    let shares_lists = spec.deduplicate
-        && !spec.unique
-        && spec.include.is_empty()
-        && keys.iter().all(|column| column.deduplicates);
-    let (items, leaves) = if shares_lists {
+    let (items, leaves) = if shares_lists(spec, keys) {
         groups::of(facts, keys, rows, end)
             .into_iter()
-            .map(|group| Items::deduplicated(&sizes, group))
+            .map(|group| Items::deduplicated(&sizes, &group))
             .fold((0.0, 0.0), |(items, leaves), kind| {
                 (items + kind.count(), leaves + kind.pages(spec.fillfactor))
             })

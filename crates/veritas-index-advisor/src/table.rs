@@ -138,6 +138,16 @@ pub struct DistinctSet {
     pub distinct: Distinct,
 }
 
+/// How many keys occur how often: what decides how well equal keys share their place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spread {
+    /// The columns of the key, in any order.
+    pub columns: Vec<String>,
+    /// Rows of a key, and how many keys have that many: all keys of the table, those of
+    /// NULL alone not among them.
+    pub keys: Vec<(f64, f64)>,
+}
+
 /// How often rows of a table are written, per second.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WriteRates {
@@ -176,6 +186,9 @@ pub struct TableFacts {
     pub columns: Vec<ColumnFacts>,
     /// Distinct tuples of several columns, as far as they are known.
     pub distinct_sets: Vec<DistinctSet>,
+    /// How unevenly rows are spread over keys, as far as it was looked at; what is not here
+    /// is taken to have fallen on its keys at random.
+    pub spreads: Vec<Spread>,
     /// Indexes that it has.
     pub existing: Vec<ExistingIndex>,
     /// How often it is written.
@@ -192,6 +205,7 @@ impl TableFacts {
             all_visible_share: 1.0,
             columns: Vec::new(),
             distinct_sets: Vec::new(),
+            spreads: Vec::new(),
             existing: Vec::new(),
             writes: WriteRates::default(),
         }
@@ -207,12 +221,15 @@ impl TableFacts {
         if let [one] = columns {
             return self.column(one).map(|facts| facts.distinct);
         }
-        self.distinct_sets
-            .iter()
-            .find(|set| {
-                set.columns.len() == columns.len()
-                    && set.columns.iter().all(|name| columns.contains(&name.as_str()))
-            })
-            .map(|set| set.distinct)
+        self.distinct_sets.iter().find(|set| are_same(&set.columns, columns)).map(|set| set.distinct)
     }
+
+    /// Returns how the rows are spread over the tuples of exactly these columns, in any order.
+    pub fn spread(&self, columns: &[&str]) -> Option<&Spread> {
+        self.spreads.iter().find(|spread| are_same(&spread.columns, columns))
+    }
+}
+
+fn are_same(known: &[String], columns: &[&str]) -> bool {
+    known.len() == columns.len() && known.iter().all(|name| columns.contains(&name.as_str()))
 }

@@ -1,15 +1,27 @@
 //! How rows are spread over distinct keys: what decides how well a B-tree
 //! deduplicates.
 
-use crate::table::{ColumnFacts, Distinct, TableFacts};
+use std::collections::BTreeMap;
 
-/// Rows that share keys about equally often.
-#[derive(Debug, Clone, Copy, PartialEq)]
+use crate::table::{ColumnFacts, Distinct, Spread, TableFacts};
+
+/// Rows that share keys.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Group {
     /// Rows in all.
     pub(super) rows: f64,
     /// Distinct keys in all, at least 1 and at most `rows`.
     pub(super) keys: f64,
+    /// How often keys occur, with the share of keys of each; `None` when the rows fell on
+    /// the keys at random.
+    pub(super) times: Option<Vec<(u32, f64)>>,
+}
+
+impl Group {
+    /// Returns a group whose rows fell on its keys at random.
+    pub(super) const fn random(rows: f64, keys: f64) -> Self {
+        Self { rows, keys, times: None }
+    }
 }
 
 /// Which end of what is known of distinct counts to take.
@@ -33,15 +45,19 @@ const KINDS: usize = 40;
 /// Returns how the rows of a table are spread over the distinct tuples of
 /// `columns`.
 ///
-/// One column: each most common value and NULL by itself, the others evenly.
-/// Several: as if independent, then thinned out or spread so that the number of
-/// distinct tuples is the known one, if it is known.
+/// As it was looked at, where it was ([`Spread`]). Else, one column: each most common
+/// value and NULL by itself, the others evenly. Several: as if independent, then thinned
+/// out or spread so that the number of distinct tuples is the known one, if it is known.
 pub(super) fn of(facts: &TableFacts, columns: &[&ColumnFacts], rows: f64, end: End) -> Vec<Group> {
     let rows = rows.max(1.0);
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    if let (Some(spread), Some(known)) = (facts.spread(&names), facts.distinct_set(&names)) {
+        let has_nulls = columns.iter().all(|column| column.null_share > 0.0);
+        return looked_at(spread, known, facts.rows, rows, end, has_nulls);
+    }
     if let [column] = columns {
         return of_one(column, rows, pick(column.distinct, rows, end));
     }
-    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let mut cells = vec![Cells { rows, cells: 1.0 }];
     let mut at_least: f64 = 1.0;
     let mut at_most: f64 = 1.0;
@@ -68,6 +84,51 @@ pub(super) fn of(facts: &TableFacts, columns: &[&ColumnFacts], rows: f64, end: E
             .min(known_superset(facts, &names, rows, end)),
     };
     spread(&cells, wanted.clamp(1.0, rows))
+}
+
+/// Returns the groups of a spread that was looked at, thinned out to `rows` of the
+/// table's rows.
+fn looked_at(
+    spread: &Spread,
+    known: Distinct,
+    rows_of_table: f64,
+    rows: f64,
+    end: End,
+    has_nulls: bool,
+) -> Vec<Group> {
+    let share = (rows / rows_of_table.max(1.0)).clamp(0.0, 1.0);
+    let more_keys = pick(known, rows_of_table.max(1.0), end) / known.count.max(1.0);
+    let mut groups = Vec::new();
+    let present: f64 = spread.keys.iter().map(|&(times, keys)| times * keys).sum();
+    let nulls = (rows_of_table - present) * share;
+    if has_nulls && nulls >= 1.0 {
+        groups.push(Group::random(nulls, 1.0));
+    }
+    let (mut keys_in_all, mut rows_in_all) = (0.0, 0.0);
+    let mut times_of: BTreeMap<u32, f64> = BTreeMap::new();
+    for &(times, keys) in &spread.keys {
+        let (times, keys) = ((times / more_keys).max(1.0), keys * more_keys);
+        // Keys none of whose rows are taken are not in the index.
+        let kept = if share < 1.0 { 1.0 - (1.0 - share).powf(times) } else { 1.0 };
+        if kept <= 0.0 {
+            continue;
+        }
+        let (times, keys) = ((times * share / kept).clamp(1.0, 4e9), keys * kept);
+        let part = times.fract();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
+        let whole = times as u32;
+        *times_of.entry(whole).or_default() += keys * (1.0 - part);
+        if part > 0.0 {
+            *times_of.entry(whole + 1).or_default() += keys * part;
+        }
+        keys_in_all += keys;
+        rows_in_all += times * keys;
+    }
+    if keys_in_all > 0.0 {
+        let times = times_of.into_iter().map(|(times, keys)| (times, keys / keys_in_all)).collect();
+        groups.push(Group { rows: rows_in_all, keys: keys_in_all, times: Some(times) });
+    }
+    groups
 }
 
 fn pick(distinct: Distinct, rows: f64, end: End) -> f64 {
@@ -100,7 +161,7 @@ fn known_superset(facts: &TableFacts, names: &[&str], rows: f64, end: End) -> f6
 fn of_one(column: &ColumnFacts, rows: f64, count: f64) -> Vec<Group> {
     let (mut groups, rest, keys) = parts(column, rows, count);
     if rest >= 1.0 {
-        groups.push(Group { rows: rest, keys: keys.clamp(1.0, rest) });
+        groups.push(Group::random(rest, keys.clamp(1.0, rest)));
     }
     groups
 }
@@ -113,7 +174,7 @@ fn parts(column: &ColumnFacts, rows: f64, count: f64) -> (Vec<Group>, f64, f64) 
     for share in shares {
         let here = (rows * share).min(rest);
         if here >= 1.0 {
-            groups.push(Group { rows: here, keys: 1.0 });
+            groups.push(Group::random(here, 1.0));
             rest -= here;
         }
     }
@@ -208,7 +269,7 @@ fn spread(cells: &[Cells], wanted: f64) -> Vec<Group> {
         .iter()
         .map(|kind| {
             let keys = filled((kind.cells * high).max(1e-6), kind.rows);
-            Group { rows: kind.rows, keys: keys.clamp(kind.rows.min(1e-6), kind.rows) }
+            Group::random(kind.rows, keys.clamp(kind.rows.min(1e-6), kind.rows))
         })
         .collect()
 }
@@ -277,9 +338,32 @@ mod tests {
         let columns: Vec<_> = facts.columns.iter().collect();
         let groups = of(&facts, &columns, facts.rows, End::Mean);
         assert_eq!(groups.len(), 4);
-        assert_eq!(groups[1], Group { rows: 5e5, keys: 1.0 });
+        assert_eq!(groups[1], Group::random(5e5, 1.0));
         assert_eq!(groups[3].keys, 998.0);
         let rows: f64 = groups.iter().map(|group| group.rows).sum();
         check_about(rows, 1e6);
+    }
+    fn four_rows_each() -> TableFacts {
+        let mut facts = table(&[("a", 250_000.0)]);
+        facts.spreads.push(Spread { columns: vec!["a".into()], keys: vec![(4.0, 250_000.0)] });
+        facts
+    }
+
+    #[test]
+    fn keys_that_were_looked_at_are_not_spread_at_random() {
+        let facts = four_rows_each();
+        let columns: Vec<_> = facts.columns.iter().collect();
+        let groups = of(&facts, &columns, facts.rows, End::Mean);
+        assert_eq!(groups, [Group { rows: 1e6, keys: 250_000.0, times: Some(vec![(4, 1.0)]) }]);
+    }
+
+    #[test]
+    fn a_part_of_the_rows_has_a_part_of_the_keys() {
+        let facts = four_rows_each();
+        let columns: Vec<_> = facts.columns.iter().collect();
+        let groups = of(&facts, &columns, facts.rows / 2.0, End::Mean);
+        // One key in 16 has none of its four rows in a half of them.
+        check_about(groups[0].keys, 250_000.0 * 15.0 / 16.0);
+        check_about(groups[0].rows, 5e5);
     }
 }

@@ -55,8 +55,9 @@ impl Items {
     }
 
     /// Returns the items of deduplicated keys.
-    pub(super) fn deduplicated(sizes: &Shares, group: Group) -> Self {
-        let kinds = multiplicities(group).into_iter().flat_map(|(times, share_of_keys)| {
+    pub(super) fn deduplicated(sizes: &Shares, group: &Group) -> Self {
+        let times = group.times.clone().unwrap_or_else(|| multiplicities(group));
+        let kinds = times.into_iter().flat_map(|(times, share_of_keys)| {
             sizes.iter().map(move |&(size, share)| Kind {
                 size,
                 times,
@@ -190,7 +191,7 @@ fn posting(size: u32, times: u32) -> Item {
 /// Rows fall on keys at random, and keys without rows are not in the index: a
 /// Poisson distribution without its zero.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
-fn multiplicities(group: Group) -> Vec<(u32, f64)> {
+fn multiplicities(group: &Group) -> Vec<(u32, f64)> {
     let mean = (group.rows / group.keys.max(1e-9)).clamp(1.0, 4e9);
     if mean < 1.000_001 {
         return vec![(1, 1.0)];
@@ -285,14 +286,14 @@ mod tests {
 
     #[test]
     fn a_key_that_occurs_once_has_no_list() {
-        let items = Items::deduplicated(&vec![(24, 1.0)], Group { rows: 1e6, keys: 1e6 });
+        let items = Items::deduplicated(&vec![(24, 1.0)], &Group::random(1e6, 1e6));
         assert_eq!(items.kinds, vec![Kind { size: 24, times: 1, keys: 1e6 }]);
     }
 
     #[test]
     fn a_distribution_without_its_zero_keeps_its_mean() {
         for mean in [1.01, 1.5, 4.0, 30.0, 99.0] {
-            let shares = multiplicities(Group { rows: 1e6 * mean, keys: 1e6 });
+            let shares = multiplicities(&Group::random(1e6 * mean, 1e6));
             let actual: f64 = shares.iter().map(|&(times, share)| f64::from(times) * share).sum();
             assert!((actual / mean - 1.0).abs() < 1e-3, "{actual} is not {mean}");
         }
