@@ -24,6 +24,7 @@ const TIMES: usize = 6;
 async fn main() {
     let seed = std::env::args().nth(1).and_then(|seed| seed.parse().ok()).unwrap_or(20_261_123);
     let server = Counting::start(SCHEMA).await;
+    server.forget();
     let statements = server.see(Author::new(seed).statements(TEMPLATES, TIMES)).await;
     let agreement = Agreement::of(&statements);
     println!("seed {seed}\n{agreement}");
@@ -32,7 +33,9 @@ async fn main() {
     let counted = statements.iter().filter(|statement| texts.contains_key(&statement.theirs)).count();
     let found = statements
         .iter()
-        .filter(|statement| texts.get(&statement.theirs).is_some_and(|shown| shown.contains(&statement.ours)))
+        .filter(|statement| {
+            texts.get(&statement.theirs).is_some_and(|shown| shown.contains_key(&statement.ours))
+        })
         .count();
     println!("query ids counted by pg_stat_statements: of {counted} of {} statements", statements.len());
     println!("its normalized text has our fingerprint: for {found} of {} statements", statements.len());

@@ -7,6 +7,11 @@
 //! `IN` lists, `ARRAY[…]` and `VALUES`. Unquoted words are folded to lower
 //! case, quoted identifiers keep their case.
 //!
+//! What PostgreSQL's grammar takes for a literal is one here as well, so that
+//! the text that `pg_stat_statements` shows is the same statement: the field of
+//! `extract(year from …)`, `LIMIT ALL`, the form of `normalize(…, nfc)`; of
+//! `-1::int` the sign stays, of `+1` it goes.
+//!
 //! Two readings are ambiguous without the server's settings, and both are
 //! decided so that nothing leaks: a backslash before a quote (MySQL escapes,
 //! standard SQL does not) is decided by which reading leaves the quotes

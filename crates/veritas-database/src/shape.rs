@@ -150,7 +150,8 @@ fn has_limit(tokens: &[&str]) -> bool {
         let next = tokens.get(index + 1).copied();
         depth == 0
             && match token {
-                "limit" => next != Some("all"),
+                // The server shows `limit all` as `limit $1`, so it is one here as well.
+                "limit" => true,
                 "fetch" => matches!(next, Some("first" | "next")),
                 "top" => matches!(next, Some("?" | "(")),
                 _ => false,
@@ -243,6 +244,8 @@ fn parsed_tables(text: &str) -> Option<BTreeSet<String>> {
     if text.ends_with(CUT_MARK) {
         return None;
     }
+    // The field is taken out, and no parser takes a parameter in its place.
+    let text = &text.replace("extract(? from", "extract(year from");
     let dialects: [&dyn Dialect; 4] =
         [&GenericDialect {}, &SQLiteDialect {}, &PostgreSqlDialect {}, &MySqlDialect {}];
     let statements = dialects.iter().find_map(|dialect| parser::parse(*dialect, text).ok())?;
@@ -274,15 +277,42 @@ fn plain_name(name: &str) -> String {
     name.chars().filter(|character| !matches!(character, '"' | '`')).collect::<String>().to_lowercase()
 }
 
+/// Returns where a `from` is followed by tables: not in `extract(… from a)` and its like, whose
+/// brackets hold no statement, nor in `is distinct from`.
+fn from_clauses<'a>(tokens: &'a [&'a str]) -> impl Iterator<Item = usize> + 'a {
+    // For each bracket that is open, whether a statement began in it.
+    let mut has_statement = Vec::new();
+    tokens.iter().enumerate().filter_map(move |(index, token)| {
+        match *token {
+            "(" => has_statement.push(false),
+            ")" => drop(has_statement.pop()),
+            "select" | "delete" => {
+                if let Some(innermost) = has_statement.last_mut() {
+                    *innermost = true;
+                }
+            }
+            "from" => {
+                let is_comparison = index >= 2
+                    && tokens[index - 1] == "distinct"
+                    && matches!(tokens[index - 2], "is" | "not");
+                return (has_statement.last() != Some(&false) && !is_comparison).then_some(index);
+            }
+            _ => {}
+        }
+        None
+    })
+}
+
 fn scanned_tables(tokens: &[&str]) -> BTreeSet<String> {
     let mut tables = BTreeSet::new();
     let mut local_names = BTreeSet::new();
     let is_name = |token: &str| {
         token.starts_with(|first: char| first.is_alphabetic() || matches!(first, '_' | '"' | '`'))
     };
+    let from: BTreeSet<usize> = from_clauses(tokens).collect();
     for (index, window) in tokens.windows(2).enumerate() {
         let (keyword, name) = (window[0], window[1]);
-        let names_a_table = matches!(keyword, "from" | "join" | "into" | "update" | "table");
+        let names_a_table = matches!(keyword, "join" | "into" | "update" | "table") || from.contains(&index);
         if names_a_table && is_name(name) && !matches!(name, "only" | "select" | "lateral" | "set" | "if") {
             tables.insert(plain_name(name));
         }
@@ -334,6 +364,26 @@ mod tests {
         check_tables("delete from `sessions` where id in (select id from old)", &["old", "sessions"]);
         check_tables("with recent as (select * from posts) select * from recent", &["posts"]);
         check_tables("select 1", &[]);
+    }
+
+    #[test]
+    fn a_from_inside_a_call_or_a_comparison_names_no_table() {
+        check_tables("select extract(year from created_at) from orders", &["orders"]);
+        check_tables("select extract($1 from o.created_at) from orders o where o.id = 1", &["orders"]);
+        check_tables("select extract(epoch from now())", &[]);
+        check_tables("select substring(name from start for 3) from users", &["users"]);
+        check_tables("select trim(both from name), trim(leading 'x' from mail) from users", &["users"]);
+        check_tables("select overlay(name placing 'x' from start for 1) from users", &["users"]);
+        check_tables("select id from users where name is distinct from mail", &["users"]);
+        check_tables("select id from users where name is not distinct from mail", &["users"]);
+        check_tables("delete from users where extract(day from since) = 3", &["users"]);
+        // A statement inside such brackets names its tables.
+        check_tables(
+            "select extract(year from (select max(at) from visits)) from users",
+            &["users", "visits"],
+        );
+        check_tables("select distinct name from users", &["users"]);
+        check_tables("with gone as (delete from users returning id) select id from gone", &["users"]);
     }
 
     #[track_caller]
@@ -390,7 +440,8 @@ mod tests {
         assert!(shape("select * from a limit 10").has_limit);
         assert!(shape("select * from a fetch first 10 rows only").has_limit);
         assert!(!shape("select * from a where id in (select id from b limit 1)").has_limit);
-        assert!(!shape("select * from a limit all").has_limit);
+        // `limit all` limits nothing, and the server shows it as `limit $1`: it cannot be told.
+        assert!(shape("select * from a limit all").has_limit);
     }
 
     #[test]

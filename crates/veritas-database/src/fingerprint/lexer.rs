@@ -47,6 +47,59 @@ const fn is_word_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
+/// Words that a string may follow without a blank, and that then hold a parameter in the
+/// text that the server shows: keywords, and types in front of a literal.
+const BEFORE_STRINGS: [&str; 34] = [
+    "all",
+    "and",
+    "between",
+    "bit",
+    "bool",
+    "box",
+    "bytea",
+    "char",
+    "cidr",
+    "date",
+    "distinct",
+    "else",
+    "float8",
+    "from",
+    "ilike",
+    "in",
+    "inet",
+    "int",
+    "interval",
+    "json",
+    "jsonb",
+    "like",
+    "not",
+    "numeric",
+    "or",
+    "point",
+    "select",
+    "text",
+    "then",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "when",
+];
+
+/// Returns how long the keyword is of a word that goes on with a parameter.
+fn length_before_parameter(word: &[u8]) -> Option<usize> {
+    let length = word.iter().position(|byte| *byte == b'$')?;
+    let is_parameter = word.get(length + 1).is_some_and(u8::is_ascii_digit);
+    let is_known =
+        || BEFORE_STRINGS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&word[..length]));
+    (is_parameter && is_known()).then_some(length)
+}
+
+/// Returns whether this is `N'…'` as the server shows it: `N$1`.
+fn is_national_parameter(word: &[u8]) -> bool {
+    word.len() > 2 && word[..2].eq_ignore_ascii_case(b"n$") && word[2..].iter().all(u8::is_ascii_digit)
+}
+
 impl<'a> Lexer<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0, backslash: Backslash::Unknown }
@@ -88,6 +141,28 @@ impl<'a> Lexer<'a> {
     pub(super) fn next_byte(&mut self) -> Option<u8> {
         self.skip_blanks();
         self.peek(0)
+    }
+
+    /// Returns whether the text goes on, after blanks and comments, with this word (lower case).
+    pub(super) fn word_follows(&mut self, word: &[u8]) -> bool {
+        self.skip_blanks();
+        let rest = self.rest();
+        rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+            && !rest.get(word.len()).is_some_and(|byte| is_word(*byte) || *byte == b'$')
+    }
+
+    /// Returns whether the text goes on with a number that is cast (`1::int`). The server
+    /// casts before it changes the sign, so the sign before such a number is an operator.
+    pub(super) fn cast_number_follows(&mut self) -> bool {
+        if !self.number_follows() {
+            return false;
+        }
+        let start = self.position;
+        let _number = self.number();
+        self.skip_blanks();
+        let is_cast = self.rest().starts_with(b"::");
+        self.position = start;
+        is_cast
     }
 
     /// Returns whether the last token reached the end of the text.
@@ -152,6 +227,14 @@ impl<'a> Lexer<'a> {
         let start = self.position;
         self.skip_while(|byte| is_word(byte) || byte == b'$');
         let word = &self.bytes[start..self.position];
+        // `interval'1 day'`, as pg_stat_statements shows it: `interval$1`.
+        if let Some(length) = length_before_parameter(word) {
+            self.position = start + length;
+            return Token::Word;
+        }
+        if is_national_parameter(word) {
+            return Token::Literal;
+        }
         let next = self.peek(0);
         if next == Some(b'\'') && word.len() == 1 {
             match word[0].to_ascii_lowercase() {
@@ -198,12 +281,24 @@ impl<'a> Lexer<'a> {
                 Some(b'\'') if self.peek(1) == Some(b'\'') => self.position += 2,
                 Some(b'\'') => {
                     self.position += 1;
-                    return Token::Literal;
+                    if !self.continues_in_next_line() {
+                        return Token::Literal;
+                    }
                 }
                 Some(_) => self.position += 1,
             }
             self.position = self.position.min(self.bytes.len());
         }
+    }
+
+    /// Behind a string: steps into the one that continues it. Standard SQL joins strings with
+    /// a line break between them.
+    fn continues_in_next_line(&mut self) -> bool {
+        let start = self.position;
+        self.skip_blanks();
+        let is_continued = self.peek(0) == Some(b'\'') && self.bytes[start..self.position].contains(&b'\n');
+        self.position = if is_continued { self.position + 1 } else { start };
+        is_continued
     }
 
     /// Standing on the backslashes before a quote inside a string: an odd number of the quotes from
@@ -277,7 +372,13 @@ impl<'a> Lexer<'a> {
             }
             return Token::Literal;
         }
-        self.position += 1 + tag;
+        self.position += 1;
+        if starts_with_digit {
+            // `'a'from t`, as pg_stat_statements shows it: `$1from t`.
+            self.skip_while(|byte| byte.is_ascii_digit());
+        } else {
+            self.position += tag;
+        }
         if tag == 0 { Token::Symbol } else { Token::Parameter }
     }
 

@@ -79,6 +79,7 @@ struct List {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent things that one token tells the next")]
 struct Writer {
     out: Vec<u8>,
     before: Before,
@@ -87,8 +88,14 @@ struct Writer {
     last_word: (usize, usize),
     last: Token,
     depth: u32,
+    /// Which of the innermost brackets are square, the innermost in the lowest bit.
+    square: u64,
     /// The innermost lists, at most [`LISTS`].
     lists: Vec<List>,
+    /// Whether the next token is the first in the brackets of `extract`.
+    in_extract: bool,
+    /// Whether the last word is a `not` whose constant stays: `is not null`, `a int not null`.
+    keeps_constant: bool,
     full: bool,
 }
 
@@ -138,6 +145,14 @@ fn wants_operand(word: &[u8]) -> bool {
             | b"return"
             | b"interval"
             | b"top"
+            | b"symmetric"
+            | b"asymmetric"
+            | b"to"
+            | b"for"
+            | b"placing"
+            | b"variadic"
+            | b"div"
+            | b"xor"
     )
 }
 
@@ -150,15 +165,26 @@ impl Writer {
             last_word: (0, 0),
             last: Token::Symbol,
             depth: 0,
+            square: 0,
             lists: Vec::new(),
+            in_extract: false,
+            keeps_constant: false,
             full: false,
         }
     }
 
     fn accept(&mut self, token: Token, text: &[u8], lexer: &mut Lexer<'_>) {
+        // `extract(year from …)`: the server takes the field for a literal.
+        let is_field = std::mem::take(&mut self.in_extract)
+            && matches!(token, Token::Word | Token::Quoted)
+            && lexer.word_follows(b"from");
         match token {
-            Token::Word => self.word(text),
+            Token::Word | Token::Quoted if is_field => self.operand(b"?"),
+            Token::Word => self.word(text, lexer),
             Token::Quoted => self.quoted(text, lexer),
+            Token::Parameter if text[0] == b':' && self.is_end_of_slice(text) => {
+                self.slice(&text[1..], lexer);
+            }
             Token::Literal | Token::Parameter => self.operand(b"?"),
             Token::Symbol => self.symbol(text, lexer),
             Token::Unreadable => {
@@ -198,17 +224,26 @@ impl Writer {
         self.before = Before::Operand;
     }
 
-    fn word(&mut self, text: &[u8]) {
+    /// Returns whether `:name` or `:7` is the end of a slice (`a[1:7]`), not a parameter.
+    fn is_end_of_slice(&self, text: &[u8]) -> bool {
+        self.square & 1 == 1 && (self.before == Before::Operand || text[1].is_ascii_digit())
+    }
+
+    fn slice(&mut self, end: &[u8], lexer: &mut Lexer<'_>) {
+        self.write(b":", false);
+        self.before = Before::Operator;
+        if end[0].is_ascii_digit() { self.operand(b"?") } else { self.word(end, lexer) }
+    }
+
+    fn word(&mut self, text: &[u8], lexer: &mut Lexer<'_>) {
         // `SAVEPOINT sa_savepoint_12`: generated names, one statement.
         let is_generated_name = self.follows_word(b"savepoint") && text != CUT_MARK.trim_start().as_bytes();
-        let is_constant = self.before != Before::Operand
-            && [&b"null"[..], b"true", b"false"].iter().any(|constant| text.eq_ignore_ascii_case(constant))
-            && !self.follows_word(b"is")
-            && !self.follows_word(b"not");
-        if is_generated_name || is_constant {
+        if is_generated_name || self.is_constant(text, lexer) {
             self.operand(b"?");
             return;
         }
+        let was_operand = self.before == Before::Operand;
+        let followed_is = self.follows_word(b"is");
         self.end_rows();
         let start = self.write(text, false);
         if self.full {
@@ -222,8 +257,30 @@ impl Writer {
             word if wants_operand(word) => Before::Operator,
             _ => Before::Operand,
         };
-        if word == b"values" {
-            self.push_list(true, self.depth);
+        match word {
+            b"not" => self.keeps_constant = was_operand || followed_is,
+            b"values" => self.push_list(true, self.depth),
+            _ => {}
+        }
+    }
+
+    /// Returns whether a word is one of those that the server takes for literals.
+    fn is_constant(&self, text: &[u8], lexer: &mut Lexer<'_>) -> bool {
+        let is_one_of = |words: &[&[u8]]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+        match text.first() {
+            Some(b'n' | b'N' | b't' | b'T' | b'f' | b'F') if is_one_of(&[b"null", b"true", b"false"]) => {
+                self.before != Before::Operand
+                    && !self.follows_word(b"is")
+                    && !(self.keeps_constant && self.follows_word(b"not"))
+            }
+            // `normalize(a, nfc)`, `a is nfc normalized`.
+            Some(b'n' | b'N') if is_one_of(&[b"nfc", b"nfd", b"nfkc", b"nfkd"]) => {
+                self.out.last() == Some(&b',') && lexer.next_byte() == Some(b')')
+                    || (self.follows_word(b"is") || self.follows_word(b"not"))
+                        && lexer.word_follows(b"normalized")
+            }
+            Some(b'a' | b'A') => self.follows_word(b"limit") && is_one_of(&[b"all"]),
+            _ => false,
         }
     }
 
@@ -252,7 +309,14 @@ impl Writer {
 
     fn symbol(&mut self, text: &[u8], lexer: &mut Lexer<'_>) {
         match text {
-            b"-" | b"+" if self.before != Before::Operand && lexer.number_follows() => return,
+            // A plus that adds nothing; the server shows `= +1` as `= +$1`, and `= -1` as `= $1`.
+            b"+" if self.before != Before::Operand => return,
+            b"-" if self.before != Before::Operand
+                && lexer.number_follows()
+                && !lexer.cast_number_follows() =>
+            {
+                return;
+            }
             b"(" | b"[" => return self.open(text),
             b")" | b"]" => return self.close(text),
             b"," => return self.comma(),
@@ -303,6 +367,7 @@ impl Writer {
             b"(" => word == b"in" || word == b"any" || word == b"all",
             _ => word == b"array",
         };
+        self.in_extract = text == b"(" && word == b"extract";
         let stands_off = self.before != Before::Operand || word.is_empty() && text == b"(";
         if self.lists.last().is_some_and(|list| list.rows && list.depth == self.depth) {
             // The first token of a row.
@@ -311,6 +376,7 @@ impl Writer {
         }
         let depth = self.depth;
         self.depth += 1;
+        self.square = self.square << 1 | u64::from(text == b"[");
         self.write(text, !stands_off);
         self.glued = true;
         self.before = Before::Operator;
@@ -329,6 +395,7 @@ impl Writer {
             self.lists.pop();
         }
         self.depth = self.depth.saturating_sub(1);
+        self.square >>= 1;
         while self.lists.last().is_some_and(|list| list.depth > self.depth) {
             self.lists.pop();
         }

@@ -114,7 +114,7 @@ const WORDS: [&str; 36] = [
 /// not known to be harmless. Names in front of brackets that are columns or aliases
 /// (`with a (b) as`) count as functions, which errs on the side of `false`.
 pub(super) fn is_pure(tokens: &[&str]) -> bool {
-    let reads_a_table = tokens.contains(&"from") || tokens.contains(&"table");
+    let reads_a_table = super::from_clauses(tokens).next().is_some() || tokens.contains(&"table");
     let is_locking = tokens.windows(2).any(|two| {
         two[0] == "for" && matches!(two[1], "update" | "share" | "no" | "key")
             || two[0] == "lock" && two[1] == "in"
@@ -151,12 +151,14 @@ mod tests {
         check("select row_number() over (partition by a order by b) from t", true);
         check("with x as (select id from users) select id from x", true);
         check("select max(a) filter (where b > 1) from t", true);
+        check("select extract(year from a), trim(both 'x' from b) from t", true);
     }
 
     #[test]
     fn what_may_answer_otherwise_or_do_something_is_not() {
         check("select 1", false);
         check("select now()", false);
+        check("select extract(year from max(1)), 1 is distinct from 2", false);
         check("select nextval('orders_id_seq')", false);
         check("select nextval('orders_id_seq') from generate_series(1, 3)", false);
         check("select * from jobs where state = 'new' limit 1 for update skip locked", false);

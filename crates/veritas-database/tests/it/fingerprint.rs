@@ -86,6 +86,46 @@ fn a_sign_belongs_to_its_number_and_a_minus_does_not() {
     check("select 1 limit -1", "select ? limit ?");
     check("select -a, 3 - -4", "select - a, ? - ?");
     check("where a between -1 and -5", "where a between ? and ?");
+    check("where a between symmetric -1 and -5", "where a between symmetric ? and ?");
+    // The server casts first, and shows the sign.
+    check("select -1::int, - 1.5 ::text, -1 + 2", "select - ?::int, - ?::text, ? + ?");
+    // A plus that adds nothing is one, whatever follows it.
+    check("select +1, + $1, +a, b + +c, a + 1", "select ?, ?, a, b + c, a + ?");
+}
+
+#[test]
+fn what_the_server_takes_for_a_literal_is_one() {
+    check(
+        "select EXTRACT(Year FROM a), extract( 'day'from b)",
+        "select extract(? from a), extract(? from b)",
+    );
+    check("select extract(\"hour\" from a), extract(a, b)", "select extract(? from a), extract(a, b)");
+    check("select extract(year from date '2020-01-01')", "select extract(? from date ?)");
+    check("select a from t limit all offset 2", "select a from t limit ? offset ?");
+    check(
+        "select normalize(a, NFC), a is not nfkd normalized",
+        "select normalize(a, ?), a is not ? normalized",
+    );
+    check("select 'a'\n  'b', 'c' -- and\n'd'", "select ?, ?");
+    check(
+        "select a from t where not true and b is not true",
+        "select a from t where not ? and b is not true",
+    );
+    check("create table t(a int not null)", "create table t(a int not null)");
+    check(
+        "select a[1:2], a[b:3], a[b:c], a[:4], a[$1:$2]",
+        "select a[? : ?], a[b : ?], a[b : c], a[: ?], a[? : ?]",
+    );
+    check("select a[:name]", "select a[?]");
+}
+
+#[test]
+fn a_parameter_without_blanks_around_it_is_one() {
+    check("select interval$1, date$2 from t", "select interval ?, date ? from t");
+    check("select $1from t where a like$2and b in($3)", "select ? from t where a like ? and b in (?)");
+    check("select N$1, n'x'", "select ?, ?");
+    // A name of its own, as other servers allow.
+    check("select v$session, a$1 from sys$t", "select v$session, a$1 from sys$t");
 }
 
 #[test]
@@ -242,7 +282,8 @@ proptest! {
     #[test]
     fn any_soup_of_sql_is_normalized_and_stays_normalized(
         tokens in prop::collection::vec(prop::sample::select(vec![
-            "select", "values", "in", "array", "is", "null", "true", "savepoint", "a", "Ä", "\"q\"", "\"", "`", "'", "''",
+            "select", "values", "extract", "from", "limit", "all", "not", "nfc", "interval", "n", "in", "array",
+            "is", "null", "true", "savepoint", "a", "Ä", "\"q\"", "\"", "`", "'", "''",
             "\\", "(", ")", "[", "]", ",", ".", ";", ":", "::", "=", "<", ">", "-", "--", "+", "*", "/", "/*", "*/", "$",
             "$1", "$a$", "?", "?|", "@", "@p", "%", "%s", "#", "|", "&", "~", "!", "1", "1.5", "e", "x", "0x", "…", " ",
             "\n", "\u{0}", "🦀",

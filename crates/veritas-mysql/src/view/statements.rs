@@ -110,7 +110,7 @@ pub(super) fn read(session: &mut Session) -> Section<(Vec<ServerStatement>, Vec<
             fingerprint: normalized.fingerprint,
             normalized: normalized.text.to_string(),
             server_ids: vec![number(&digest)],
-            tables: tables(&normalized.text),
+            tables: ServerStatement::of_text(&normalized.text).tables,
             writes: matches!(
                 normalized.kind,
                 StatementKind::Insert | StatementKind::Update | StatementKind::Delete
@@ -188,24 +188,6 @@ fn is_plain(name: &str) -> bool {
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
-/// The words after `from`, `join`, `into` and `update` of a normalized text.
-fn tables(normalized: &str) -> Vec<String> {
-    let mut tables = Vec::new();
-    let mut words = normalized.split([' ', ',', '(', ')']).filter(|word| !word.is_empty()).peekable();
-    while let Some(word) = words.next() {
-        if !["from", "join", "into", "update"].contains(&word) {
-            continue;
-        }
-        if let Some(name) = words.peek() {
-            let name = name.replace(['`', '"'], "").to_lowercase();
-            if name != "select" && name != "?" && !tables.contains(&name) {
-                tables.push(name);
-            }
-        }
-    }
-    tables
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,10 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_read_off_the_text() {
-        assert_eq!(tables("select a from t join u on t.a = u.a"), ["t", "u"]);
-        assert_eq!(tables("insert into t(a) values (?)"), ["t"]);
-        assert_eq!(tables("update t set a = ?"), ["t"]);
-        assert_eq!(tables("select * from (select a from t) x"), ["t"]);
+    fn tables_are_read_off_a_digest() {
+        let tables = |digest: &str| ServerStatement::of_text(&plain(digest)).tables;
+        assert_eq!(tables("SELECT `a` FROM `t` JOIN `u` ON `t` . `a` = `u` . `a`"), ["t", "u"]);
+        assert_eq!(tables("INSERT INTO `t` ( `a` ) VALUES (...) "), ["t"]);
+        assert_eq!(tables("UPDATE `t` SET `a` = ?"), ["t"]);
+        assert_eq!(tables("SELECT * FROM ( SELECT `a` FROM `t` ) `x`"), ["t"]);
+        assert_eq!(tables("SELECT EXTRACT ( YEAR FROM `at` ) FROM `t`"), ["t"]);
+        assert_eq!(tables("SELECT TRIM ( LEADING ? FROM `name` ) FROM `t`"), ["t"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Runs statements on a real server and asks it which query id each had.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tokio_postgres::{Client, NoTls};
 use veritas_database::fingerprint::fingerprint;
@@ -65,18 +65,23 @@ impl Counting {
         seen
     }
 
-    /// Returns the fingerprints of the texts that `pg_stat_statements` shows, by query id.
-    pub(crate) fn texts(&self) -> BTreeMap<i64, BTreeSet<u64>> {
+    /// Forgets every statement seen so far.
+    pub(crate) fn forget(&self) {
+        self.database.psql("SELECT pg_stat_statements_reset()");
+    }
+
+    /// Returns the texts that `pg_stat_statements` shows, by query id and our fingerprint.
+    pub(crate) fn texts(&self) -> BTreeMap<i64, BTreeMap<u64, String>> {
         let rows = self.database.psql(
             "SELECT s.queryid, replace(s.query, E'\\n', ' ' || chr(1)) FROM pg_stat_statements s \
              JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = current_database()",
         );
-        let mut texts: BTreeMap<i64, BTreeSet<u64>> = BTreeMap::new();
+        let mut texts: BTreeMap<i64, BTreeMap<u64, String>> = BTreeMap::new();
         for row in rows.lines() {
             let Some((id, text)) = row.split_once('|') else { continue };
             let Ok(id) = id.parse() else { continue };
             let text = text.replace(" \u{1}", "\n");
-            texts.entry(id).or_default().insert(fingerprint(&text).as_u64());
+            texts.entry(id).or_default().insert(fingerprint(&text).as_u64(), text);
         }
         texts
     }

@@ -139,7 +139,7 @@ impl Author {
 
     fn expression(&mut self, table: &Table) -> String {
         let (int, text) = (self.column(table, table.ints), self.column(table, table.texts));
-        match self.rng.below(14) {
+        match self.rng.below(28) {
             0..=2 => int,
             3..=5 => text,
             6 => format!("{int} + {INT}"),
@@ -149,6 +149,21 @@ impl Author {
             10 => format!("case when {int} > {INT} then {TEXT} else {text} end"),
             11 => format!("lower( {text} )"),
             12 => format!("cast( {int} as text )"),
+            13..=15 => match table.time {
+                Some(time) => format!("extract( {{field}} from {}.{time} )", table.alias),
+                None => "extract( {field} from now( ) )".to_owned(),
+            },
+            16 => format!("position( {TEXT} in {text} )"),
+            17 => format!("substring( {text} from {COUNT} for {COUNT} )"),
+            18 => format!("substring( {text} from {COUNT} )"),
+            19 => format!("trim( both {TEXT} from {text} )"),
+            20 => format!("trim( leading from {text} )"),
+            21 => format!("overlay( {text} placing {TEXT} from {COUNT} for {COUNT} )"),
+            22 => "date {date} + interval {interval}".to_owned(),
+            23 => format!("{TEXT} ::char"),
+            24 => "array[ {list:int} ]".to_owned(),
+            25 => format!("( array[ {INT} , {INT} ] )[ {COUNT} ]"),
+            26 => format!("- {int} * {INT}"),
             _ => format!("substr( {text} , {COUNT} , {COUNT} )"),
         }
     }
@@ -156,7 +171,7 @@ impl Author {
     fn predicate(&mut self, table: &Table, depth: u32) -> String {
         let (int, text) = (self.column(table, table.ints), self.column(table, table.texts));
         let alias = table.alias;
-        match self.rng.below(24) {
+        match self.rng.below(29) {
             0..=3 => format!("{int} = {INT}"),
             4 | 5 => format!("{text} = {TEXT}"),
             6 => format!("{int} {} {INT}", self.one(&["<", ">", "<=", ">=", "<>"])),
@@ -199,6 +214,17 @@ impl Author {
                 let condition = self.predicate(table, depth - 1);
                 format!("not ( {condition} )")
             }
+            23 => match table.time {
+                Some(time) => format!("extract( {{field}} from {alias}.{time} ) = {INT}"),
+                None => format!("extract( {{field}} from timestamptz {TIME} ) > {INT}"),
+            },
+            24 => match table.time {
+                Some(time) => format!("{alias}.{time} >= date {{date}}"),
+                None => format!("{int} = - {INT} ::int"),
+            },
+            25 => format!("{int} between symmetric {INT} and {INT}"),
+            26 => format!("not {BOOLEAN}"),
+            27 => format!("{int} is not distinct from {}", self.column(table, table.ints)),
             _ => format!("{text} is distinct from {TEXT}"),
         }
     }
@@ -260,11 +286,12 @@ impl Author {
             let order = self.column(table, table.ints);
             let _ = write!(text, "order by {order} {} ", self.one(&["", "desc", "desc nulls last"]));
         }
-        if self.chance(40) {
-            let _ = write!(text, "limit {COUNT} ");
-            if self.chance(30) {
-                let _ = write!(text, "offset {COUNT} ");
-            }
+        match self.rng.below(20) {
+            0..=4 => text.push_str("limit {count} "),
+            5 | 6 => text.push_str("limit {count} offset {count} "),
+            7 => text.push_str("fetch first {count} rows only "),
+            8 => text.push_str("offset {count} rows fetch next {count} rows only "),
+            _ => {}
         }
         text
     }
@@ -367,7 +394,9 @@ impl Author {
 
     fn separate(&mut self, sql: &mut String, spelling: &Spelling, token: &str) {
         let is_glued =
-            sql.ends_with(['(', '[']) || token == ")" || token == "]" || token == "," || token == "::jsonb";
+            sql.ends_with(['(', '[']) || matches!(token, ")" | "]" | ",") || token.starts_with("::");
+        // A string needs no blank before it.
+        let is_glued = is_glued || matches!(token, "{interval}" | "{date}") && self.chance(10);
         if sql.is_empty() || is_glued && !spelling.airy {
             return;
         }
@@ -398,11 +427,13 @@ impl Author {
             "boolean" => self.one(&["true", "false", "TRUE", "False"]).to_owned(),
             "nullable" => self.one(&["null", "NULL", "'a body'", "''"]).to_owned(),
             "now" => "now()".to_owned(),
+            "field" => self.one(&["year", "MONTH", "Epoch", "'day'", "\"hour\"", "second"]).to_owned(),
+            "date" => self.one(&["'2024-01-31'", "'1999-12-31'", "'2000-02-29'"]).to_owned(),
             "time" => self.one(&["'2024-01-31'", "'2026-11-23 10:00:00+00'"]).to_owned(),
             "interval" => self.one(&["'7 days'", "'1 hour'", "'90 seconds'"]).to_owned(),
             "pattern" => self.one(&["'^a.*'", "'[0-9]+'", "E'\\\\d'"]).to_owned(),
             "json" => self.one(&["'{}'", "'{\"a\": 1}'", "$${\"b\": [1, \"it's\"]}$$"]).to_owned(),
-            _ => match self.rng.below(12) {
+            _ => match self.rng.below(13) {
                 0 => "''".to_owned(),
                 1 => "'it''s'".to_owned(),
                 2 => "E'a\\'b\\n'".to_owned(),
@@ -412,6 +443,7 @@ impl Author {
                 6 => "U&'d\\0061t'".to_owned(),
                 7 => "'Größe 🦀'".to_owned(),
                 8 => "'C:\\dir'".to_owned(),
+                9 => "'one'\n  'and the same'".to_owned(),
                 _ => format!("'value {}'", self.rng.below(1_000_000)),
             },
         }
@@ -419,7 +451,7 @@ impl Author {
 }
 
 /// Returns a template in the one of its spellings that stands for all: a list of one is an
-/// equality to the server, and an array is a list. (What we do with spellings is measured apart.)
+/// equality to the server, an array is a list, and `FETCH` is a `LIMIT`. (What we do with spellings is measured apart.)
 fn meaning(template: &str) -> String {
     let mut meaning = template.split_whitespace().collect::<Vec<_>>().join(" ");
     for kind in ["int", "text"] {
@@ -430,6 +462,12 @@ fn meaning(template: &str) -> String {
         ] {
             meaning = meaning.replace(&spelling, &same);
         }
+    }
+    for (spelling, same) in [
+        ("fetch first {count} rows only", "limit {count}"),
+        ("offset {count} rows fetch next {count} rows only", "limit {count} offset {count}"),
+    ] {
+        meaning = meaning.replace(spelling, same);
     }
     meaning
 }
