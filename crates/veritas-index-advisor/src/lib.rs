@@ -81,8 +81,8 @@ pub use index::{ExistingIndex, IndexSpec, Key, KeyPart, Method, Protection, Usag
 pub use search::search;
 pub use size::SizeEstimate;
 pub use table::{
-    ColumnFacts, Distinct, DistinctSet, DistinctSource, Layout, Spread, TableFacts, TableId, UpdateRate,
-    WriteRates,
+    ColumnFacts, Distinct, DistinctSet, DistinctSource, KeysAlike, Layout, Spread, TableFacts, TableId,
+    UpdateRate, WriteRates,
 };
 pub use what_if::{Planned, Question, WhatIf, WhatIfError};
 pub use workload::{

@@ -37,8 +37,15 @@ pub struct SizeEstimate {
 /// the number of rows.
 const MARGIN: f64 = 0.015;
 
-/// What a hundred values tell of the widths of all of them.
+/// What a hundred values tell of the widths of all of them; it falls with the root of how
+/// many were seen.
 const WIDTH_MARGIN: f64 = 0.02;
+/// It does not fall below this: values that were seen on a page are alike.
+const LEAST_WIDTH_MARGIN: f64 = 0.004;
+
+/// Where rows are taken to have fallen on keys at random and have not: how the last list of
+/// each key fills its page.
+const SPREAD_MARGIN: f64 = 0.01;
 
 /// Rows that one page of a BRIN summary stands for, in pages of the table
 /// (`pages_per_range`).
@@ -77,7 +84,12 @@ fn btree(spec: &IndexSpec, facts: &TableFacts, rows: f64) -> Option<SizeEstimate
     let mean = btree_pages(spec, facts, &columns, rows, End::Mean, Lean::Mean);
     let low = btree_pages(spec, facts, &columns, rows, End::Low, Lean::Low);
     let high = btree_pages(spec, facts, &columns, rows, End::High, Lean::High);
-    let margin = MARGIN + if columns.iter().any(|column| varies(column)) { WIDTH_MARGIN } else { 0.0 };
+    let keys = &columns[..spec.keys.len()];
+    let names: Vec<&str> = keys.iter().map(|column| column.name.as_str()).collect();
+    let is_guessed = shares_lists(spec, keys) && facts.spread(&names).is_none();
+    let margin = MARGIN
+        + columns.iter().map(|column| width_margin(column)).fold(0.0, f64::max)
+        + if is_guessed { SPREAD_MARGIN } else { 0.0 };
     // Not monotonous: a few rows more per key may fill a posting list better.
     let (low, high) = (low.min(mean), high.max(mean));
     Some(estimate(low * (1.0 - margin), mean, high * (1.0 + margin) + 1.0))
@@ -104,10 +116,14 @@ pub fn doubt(spec: &IndexSpec, facts: &TableFacts) -> Option<f64> {
     Some((high.max(mean) - low.min(mean)) / mean)
 }
 
-/// Returns whether the values of a column differ in width.
-fn varies(column: &ColumnFacts) -> bool {
+/// Returns what the widths of a column leave open.
+fn width_margin(column: &ColumnFacts) -> f64 {
     let is_one = |widths: &Vec<(u32, f64)>| widths.iter().any(|(_, share)| *share > 0.98);
-    matches!(column.layout, Layout::Variable { .. }) && !column.widths.as_ref().is_some_and(is_one)
+    if matches!(column.layout, Layout::Fixed { .. }) || column.widths.as_ref().is_some_and(is_one) {
+        return 0.0;
+    }
+    let seen = column.widths_seen.max(100.0);
+    (WIDTH_MARGIN * (100.0 / seen).sqrt()).max(LEAST_WIDTH_MARGIN)
 }
 
 fn btree_pages(
@@ -126,7 +142,12 @@ fn btree_pages(
     let (items, leaves) = if shares_lists(spec, keys) {
         groups::of(facts, keys, rows, end)
             .into_iter()
-            .map(|group| Items::deduplicated(&sizes, &group))
+            .map(|group| {
+                Items::deduplicated(&group, |width| match width {
+                    Some(width) => tuples::sizes_of_width(columns, lean, width),
+                    None => sizes.clone(),
+                })
+            })
             .fold((0.0, 0.0), |(items, leaves), kind| {
                 (items + kind.count(), leaves + kind.pages(spec.fillfactor))
             })

@@ -100,6 +100,8 @@ pub struct ColumnFacts {
     /// looked at; sums to 1. Without it, widths of variable values are taken to
     /// be spread around the mean.
     pub widths: Option<Vec<(u32, f64)>>,
+    /// How many values `widths` were seen of.
+    pub widths_seen: f64,
     /// The share of rows that hold NULL, 0 to 1.
     pub null_share: f64,
     /// How many distinct values there are.
@@ -121,6 +123,7 @@ impl ColumnFacts {
             deduplicates: true,
             average_bytes: f64::from(bytes),
             widths: None,
+            widths_seen: 0.0,
             null_share: 0.0,
             distinct,
             most_common: Vec::new(),
@@ -143,9 +146,21 @@ pub struct DistinctSet {
 pub struct Spread {
     /// The columns of the key, in any order.
     pub columns: Vec<String>,
-    /// Rows of a key, and how many keys have that many: all keys of the table, those of
-    /// NULL alone not among them.
-    pub keys: Vec<(f64, f64)>,
+    /// All keys of the table, but for that of NULL alone.
+    pub keys: Vec<KeysAlike>,
+}
+
+/// Keys that occur about equally often.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KeysAlike {
+    /// The rows of each.
+    pub rows: f64,
+    /// How many there are.
+    pub keys: f64,
+    /// The stored width of the value in the one column of the key whose widths vary, with its
+    /// header: values that occur often may be shorter than those that do not. `None` when it
+    /// is not known, when no width varies, or those of several columns do.
+    pub width: Option<u32>,
 }
 
 /// How often rows of a table are written, per second.

@@ -12,15 +12,26 @@ pub(super) struct Group {
     pub(super) rows: f64,
     /// Distinct keys in all, at least 1 and at most `rows`.
     pub(super) keys: f64,
-    /// How often keys occur, with the share of keys of each; `None` when the rows fell on
-    /// the keys at random.
-    pub(super) times: Option<Vec<(u32, f64)>>,
+    /// How often keys occur, and how wide they are; `None` when the rows fell on the keys at
+    /// random.
+    pub(super) kinds: Option<Vec<Alike>>,
+}
+
+/// Keys of a group that occur equally often.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Alike {
+    /// The rows of each.
+    pub(super) times: u32,
+    /// Their share of the group's keys.
+    pub(super) share: f64,
+    /// The width of the value in the one column whose widths vary.
+    pub(super) width: Option<u32>,
 }
 
 impl Group {
     /// Returns a group whose rows fell on its keys at random.
     pub(super) const fn random(rows: f64, keys: f64) -> Self {
-        Self { rows, keys, times: None }
+        Self { rows, keys, kinds: None }
     }
 }
 
@@ -99,15 +110,15 @@ fn looked_at(
     let share = (rows / rows_of_table.max(1.0)).clamp(0.0, 1.0);
     let more_keys = pick(known, rows_of_table.max(1.0), end) / known.count.max(1.0);
     let mut groups = Vec::new();
-    let present: f64 = spread.keys.iter().map(|&(times, keys)| times * keys).sum();
+    let present: f64 = spread.keys.iter().map(|alike| alike.rows * alike.keys).sum();
     let nulls = (rows_of_table - present) * share;
     if has_nulls && nulls >= 1.0 {
         groups.push(Group::random(nulls, 1.0));
     }
     let (mut keys_in_all, mut rows_in_all) = (0.0, 0.0);
-    let mut times_of: BTreeMap<u32, f64> = BTreeMap::new();
-    for &(times, keys) in &spread.keys {
-        let (times, keys) = ((times / more_keys).max(1.0), keys * more_keys);
+    let mut keys_of: BTreeMap<(u32, Option<u32>), f64> = BTreeMap::new();
+    for alike in &spread.keys {
+        let (times, keys) = ((alike.rows / more_keys).max(1.0), alike.keys * more_keys);
         // Keys none of whose rows are taken are not in the index.
         let kept = if share < 1.0 { 1.0 - (1.0 - share).powf(times) } else { 1.0 };
         if kept <= 0.0 {
@@ -117,16 +128,19 @@ fn looked_at(
         let part = times.fract();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
         let whole = times as u32;
-        *times_of.entry(whole).or_default() += keys * (1.0 - part);
+        *keys_of.entry((whole, alike.width)).or_default() += keys * (1.0 - part);
         if part > 0.0 {
-            *times_of.entry(whole + 1).or_default() += keys * part;
+            *keys_of.entry((whole + 1, alike.width)).or_default() += keys * part;
         }
         keys_in_all += keys;
         rows_in_all += times * keys;
     }
     if keys_in_all > 0.0 {
-        let times = times_of.into_iter().map(|(times, keys)| (times, keys / keys_in_all)).collect();
-        groups.push(Group { rows: rows_in_all, keys: keys_in_all, times: Some(times) });
+        let kinds = keys_of
+            .into_iter()
+            .map(|((times, width), keys)| Alike { times, share: keys / keys_in_all, width })
+            .collect();
+        groups.push(Group { rows: rows_in_all, keys: keys_in_all, kinds: Some(kinds) });
     }
     groups
 }
@@ -282,7 +296,7 @@ pub(super) fn keys(facts: &TableFacts, columns: &[&ColumnFacts], rows: f64) -> f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{DistinctSet, TableId};
+    use crate::table::{DistinctSet, KeysAlike, TableId};
 
     fn table(columns: &[(&str, f64)]) -> TableFacts {
         let mut facts = TableFacts::new(TableId::new("public", "t"), 1e6, 1e4);
@@ -345,7 +359,10 @@ mod tests {
     }
     fn four_rows_each() -> TableFacts {
         let mut facts = table(&[("a", 250_000.0)]);
-        facts.spreads.push(Spread { columns: vec!["a".into()], keys: vec![(4.0, 250_000.0)] });
+        facts.spreads.push(Spread {
+            columns: vec!["a".into()],
+            keys: vec![KeysAlike { rows: 4.0, keys: 250_000.0, width: None }],
+        });
         facts
     }
 
@@ -354,7 +371,8 @@ mod tests {
         let facts = four_rows_each();
         let columns: Vec<_> = facts.columns.iter().collect();
         let groups = of(&facts, &columns, facts.rows, End::Mean);
-        assert_eq!(groups, [Group { rows: 1e6, keys: 250_000.0, times: Some(vec![(4, 1.0)]) }]);
+        let kinds = Some(vec![Alike { times: 4, share: 1.0, width: None }]);
+        assert_eq!(groups, [Group { rows: 1e6, keys: 250_000.0, kinds }]);
     }
 
     #[test]

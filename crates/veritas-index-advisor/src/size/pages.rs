@@ -1,6 +1,8 @@
 //! How a B-tree is built from sorted items: which of them share a posting list,
 //! and how pages fill (`nbtsort.c` of `PostgreSQL` 13 to 18).
 
+use std::collections::BTreeMap;
+
 use veritas_statistics::Rng;
 
 use super::{
@@ -54,16 +56,26 @@ impl Items {
         Self { kinds: kinds.collect() }
     }
 
-    /// Returns the items of deduplicated keys.
-    pub(super) fn deduplicated(sizes: &Shares, group: &Group) -> Self {
-        let times = group.times.clone().unwrap_or_else(|| multiplicities(group));
-        let kinds = times.into_iter().flat_map(|(times, share_of_keys)| {
-            sizes.iter().map(move |&(size, share)| Kind {
-                size,
-                times,
-                keys: group.keys * share_of_keys * share,
-            })
-        });
+    /// Returns the items of deduplicated keys. `sizes` tells the sizes of their tuples, by
+    /// the width of the value in the one column whose widths vary, or of all of them.
+    pub(super) fn deduplicated(group: &Group, sizes: impl Fn(Option<u32>) -> Shares) -> Self {
+        let Some(alike) = &group.kinds else {
+            let sizes = sizes(None);
+            let kinds = multiplicities(group).into_iter().flat_map(|(times, share_of_keys)| {
+                let keys = group.keys * share_of_keys;
+                sizes.iter().map(move |&(size, share)| Kind { size, times, keys: keys * share })
+            });
+            return Self { kinds: kinds.collect() };
+        };
+        let mut by_width: BTreeMap<Option<u32>, Shares> = BTreeMap::new();
+        let mut keys_of: BTreeMap<(u32, u32), f64> = BTreeMap::new();
+        for alike in alike {
+            let sizes = by_width.entry(alike.width).or_insert_with(|| sizes(alike.width));
+            for &(size, share) in &*sizes {
+                *keys_of.entry((size, alike.times)).or_default() += group.keys * alike.share * share;
+            }
+        }
+        let kinds = keys_of.into_iter().map(|((size, times), keys)| Kind { size, times, keys });
         Self { kinds: kinds.collect() }
     }
 
@@ -286,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_key_that_occurs_once_has_no_list() {
-        let items = Items::deduplicated(&vec![(24, 1.0)], &Group::random(1e6, 1e6));
+        let items = Items::deduplicated(&Group::random(1e6, 1e6), |_| vec![(24, 1.0)]);
         assert_eq!(items.kinds, vec![Kind { size: 24, times: 1, keys: 1e6 }]);
     }
 

@@ -35,13 +35,25 @@ pub(super) enum Lean {
 
 /// Returns the shares of sizes of tuples with these columns, `MAXALIGN`ed.
 pub(super) fn sizes(columns: &[&ColumnFacts], lean: Lean) -> Shares {
+    shares(columns.iter().map(|column| (*column, column.null_share, widths(column, lean))))
+}
+
+/// The same for tuples whose value of variable width has this width, where one column has
+/// such values.
+pub(super) fn sizes_of_width(columns: &[&ColumnFacts], lean: Lean, width: u32) -> Shares {
+    shares(columns.iter().map(|column| match column.layout {
+        Layout::Variable { .. } => (*column, 0.0, vec![(width.min(8_192), 1.0)]),
+        Layout::Fixed { .. } => (*column, column.null_share, widths(column, lean)),
+    }))
+}
+
+fn shares<'a>(columns: impl Iterator<Item = (&'a ColumnFacts, f64, Shares)>) -> Shares {
     // Offset of the data's end, and whether a NULL was met, to share.
     let mut ends: BTreeMap<(u32, bool), f64> = BTreeMap::from([((0, false), 1.0)]);
-    for column in columns {
-        let widths = widths(column, lean);
+    for (column, null_share, widths) in columns {
         let mut next = BTreeMap::new();
         for (&(end, has_null), &share) in &ends {
-            let null_share = column.null_share.clamp(0.0, 1.0);
+            let null_share = null_share.clamp(0.0, 1.0);
             if null_share > 0.0 {
                 *next.entry((end, true)).or_default() += share * null_share;
             }

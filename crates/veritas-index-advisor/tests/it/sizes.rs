@@ -54,6 +54,7 @@ fn column(words: &[&str], rows: f64, sample: f64, known: Known) -> ColumnFacts {
         deduplicates: words[3] == "1",
         average_bytes: number(words[4]),
         widths: (!widths.is_empty()).then_some(widths),
+        widths_seen: 100.0,
         null_share: number(words[5]),
         distinct: match known {
             Known::Statistics => {

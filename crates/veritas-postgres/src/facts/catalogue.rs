@@ -158,6 +158,7 @@ fn column(row: &Row, rows: f64, sampled: f64) -> ColumnFacts {
         deduplicates: row.get(5),
         average_bytes: width.map_or(default_width, f64::from),
         widths: None,
+        widths_seen: 0.0,
         null_share,
         distinct: Distinct {
             count: count.min(present),

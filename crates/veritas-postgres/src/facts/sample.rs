@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use veritas_index_advisor::{Distinct, Layout, TableFacts};
 
-use super::{SampleOptions, distinct::Incidence};
+use super::{SampleOptions, distinct::Incidence, hash::Hashes};
 use crate::session::{Session, SessionError, ident, qualified};
 
 /// Wider values are no keys, and hashing them would read what is stored out of line.
@@ -12,22 +12,6 @@ const WIDEST: f64 = 1_000.0;
 
 /// The most columns that are looked at in a table.
 const MOST_COLUMNS: usize = 40;
-
-/// Which kinds of values can be hashed by their own operator, by name. What cannot is
-/// hashed as text; `pg_opclass` has a default hash operator class (405 is `hash`) or not.
-const HASHABLE: &str = "
-SELECT a.attname::text
-FROM pg_catalog.pg_attribute a
-JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_type own ON own.oid = a.atttypid
-JOIN pg_catalog.pg_type t
-  ON t.oid = CASE WHEN own.typtype = 'd' THEN own.typbasetype ELSE own.oid END
-JOIN pg_catalog.pg_opclass h ON h.opcmethod = 405 AND h.opcdefault
-JOIN pg_catalog.pg_type i ON i.oid = h.opcintype
-WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
-  AND (i.oid = t.oid OR (t.typname = 'varchar' AND i.typname = 'text')
-       OR (t.typtype = 'e' AND i.typname = 'anyenum'))";
 
 /// What was read of one table.
 #[derive(Debug)]
@@ -69,14 +53,8 @@ pub(super) fn read(
     let rows_of_a_page = (facts.rows / facts.pages).max(1.0);
     let most = f64::from(options.pages).min(f64::from(options.rows) / rows_of_a_page).max(1.0);
     let whole = facts.pages <= most;
-    let names = [&facts.table.schema, &facts.table.name];
-    // `hash_record_extended` came with version 14.
-    let hashable: BTreeSet<String> = if session.version() >= 140_000 {
-        session.query(HASHABLE, &[names[0], names[1]])?.iter().map(|row| row.get(0)).collect()
-    } else {
-        BTreeSet::new()
-    };
-    let sql = text(facts, &columns, &hashable, (!whole).then_some((most, options)));
+    let hashes = Hashes::read(session, &facts.table)?;
+    let sql = text(facts, &columns, &hashes, (!whole).then_some((most, options)));
     let rows = session.query(&sql, &[])?;
     let mut sample = Sample {
         pages: 0.0,
@@ -124,19 +102,14 @@ pub(super) fn read(
 fn text(
     facts: &TableFacts,
     columns: &[(&str, bool)],
-    hashable: &BTreeSet<String>,
+    hashes: &Hashes,
     drawn: Option<(f64, &SampleOptions)>,
 ) -> String {
     let mut sql = String::from("SELECT ((t.ctid::text)::point)[0]::int8");
     for (name, is_variable) in columns {
-        let column = format!("t.{}", ident(name));
-        let _written = if hashable.contains(*name) {
-            write!(sql, ", CASE WHEN {column} IS NOT NULL THEN hash_record_extended(ROW({column}), 0) END")
-        } else {
-            write!(sql, ", hashtextextended({column}::text, 0)")
-        };
+        let _written = write!(sql, ", {}", hashes.of(name));
         if *is_variable {
-            let _written = write!(sql, ", pg_column_size({column})");
+            let _written = write!(sql, ", pg_column_size(t.{})", ident(name));
         }
     }
     let _written = write!(sql, " FROM ONLY {} AS t", qualified(&facts.table.schema, &facts.table.name));
@@ -172,6 +145,7 @@ impl Sample {
             known.distinct = Distinct { count: distinct.count.max(at_least), ..distinct };
             let values: u32 = column.widths.iter().map(|(_, count)| *count).sum();
             if values > 0 {
+                known.widths_seen = f64::from(values);
                 let of_all = |count: u32| f64::from(count) / f64::from(values);
                 known.average_bytes =
                     column.widths.iter().map(|(width, count)| f64::from(*width) * of_all(*count)).sum();
