@@ -146,6 +146,17 @@ impl PostgresAdvisor {
         Self { target, options, usage: Mutex::default(), history: Mutex::default() }
     }
 
+    /// Returns what is known of the use of indexes, to be handed to [`Self::go_on_from`] after a
+    /// restart: names and counters, at most a few MiB.
+    pub fn usage_note(&self) -> String {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner).note()
+    }
+
+    /// Goes on from what was known of the use of indexes before a restart.
+    pub fn go_on_from(&self, usage_note: &str) {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner).go_on_from(usage_note);
+    }
+
     /// Takes one turn over the server's last reading and the recorder's statements.
     ///
     /// Never fails: what could not be done is in [`Advice::failure`] and

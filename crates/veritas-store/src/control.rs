@@ -89,6 +89,8 @@ pub struct Limits {
     pub rules: usize,
     /// Revoked tokens that have not expired; one more is refused.
     pub revoked_tokens: usize,
+    /// Notes; one more is refused.
+    pub notes: usize,
 }
 
 impl Default for Limits {
@@ -102,6 +104,7 @@ impl Default for Limits {
             audit: 50_000,
             rules: 1_000,
             revoked_tokens: 100_000,
+            notes: 1_000,
         }
     }
 }
@@ -176,6 +179,15 @@ pub trait ControlPlane: Send + Sync {
 
     /// Returns the baseline of a change, `None` when none was stored.
     fn baseline(&self, id: &ChangeId) -> Result<Option<Vec<WorkTotals>>, StoreError>;
+
+    /// Stores what a part of the engine wants to know after a restart, in place of what it
+    /// stored before under this `key`. The part sees to it that its text is bounded.
+    ///
+    /// [`StoreError::LimitReached`] when there are [`Limits::notes`] others.
+    fn put_note(&self, key: &str, text: &str) -> Result<(), StoreError>;
+
+    /// Returns what was stored under a key, `None` when nothing was.
+    fn note(&self, key: &str) -> Result<Option<String>, StoreError>;
 
     /// Appends a transition to the alert history and makes it the rule's
     /// present state, in one transaction.

@@ -76,6 +76,14 @@ impl ControlPlane for Flaky {
         self.inner.open_alerts()
     }
 
+    fn put_note(&self, key: &str, text: &str) -> Result<(), StoreError> {
+        self.inner.put_note(key, text)
+    }
+
+    fn note(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.inner.note(key)
+    }
+
     fn put_finding(&self, finding: &Finding) -> Result<(), StoreError> {
         self.inner.put_finding(finding)
     }

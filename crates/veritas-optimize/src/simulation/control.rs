@@ -151,6 +151,14 @@ impl ControlPlane for MortalControl {
         self.read(|control| control.baseline(id))
     }
 
+    fn put_note(&self, key: &str, text: &str) -> Result<(), StoreError> {
+        self.write(|control| control.put_note(key, text))
+    }
+
+    fn note(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.read(|control| control.note(key))
+    }
+
     fn record_transition(&self, transition: &AlertTransition) -> Result<(), StoreError> {
         self.write(|control| control.record_transition(transition))
     }

@@ -35,6 +35,7 @@ struct Tables {
     transitions: u64,
     rules: BTreeMap<String, AlertRule>,
     revoked_tokens: BTreeMap<String, RevokedToken>,
+    notes: BTreeMap<String, String>,
     audit: VecDeque<AuditEntry>,
 }
 
@@ -227,6 +228,19 @@ impl ControlPlane for MemoryControlPlane {
 
     fn baseline(&self, id: &ChangeId) -> Result<Option<Vec<WorkTotals>>, StoreError> {
         Ok(self.tables().baselines.get(id).cloned())
+    }
+
+    fn put_note(&self, key: &str, text: &str) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        if !tables.notes.contains_key(key) && tables.notes.len() >= self.limits.notes {
+            return Err(StoreError::LimitReached { what: "notes", limit: self.limits.notes });
+        }
+        tables.notes.insert(key.to_owned(), text.to_owned());
+        Ok(())
+    }
+
+    fn note(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.tables().notes.get(key).cloned())
     }
 
     fn record_transition(&self, transition: &AlertTransition) -> Result<(), StoreError> {

@@ -198,6 +198,28 @@ impl ControlPlane for SqliteControlPlane {
         Ok(self.records::<record::BaselineRecord>("read a baseline", sql, [id.as_str()])?.pop())
     }
 
+    fn put_note(&self, key: &str, text: &str) -> Result<(), StoreError> {
+        let step = "store a note";
+        self.write(step, |transaction| {
+            let sql = "INSERT INTO notes (key, record) VALUES (?1, ?2)
+                       ON CONFLICT (key) DO UPDATE SET record = excluded.record";
+            transaction.prepare_cached(sql).at(step)?.execute(params![key, text]).at(step)?;
+            let limit = self.limits.notes;
+            // An error rolls the insertion back.
+            if prune::count(transaction, "SELECT count(*) FROM notes")? > limit {
+                return Err(StoreError::LimitReached { what: "notes", limit });
+            }
+            Ok(())
+        })
+    }
+
+    fn note(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let step = "read a note";
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("SELECT record FROM notes WHERE key = ?1").at(step)?;
+        statement.query_row([key], |row| row.get(0)).optional().at(step)
+    }
+
     fn record_transition(&self, transition: &AlertTransition) -> Result<(), StoreError> {
         let step = "store an alert transition";
         self.write(step, |transaction| {

@@ -59,6 +59,28 @@ fn on_both(check: impl Fn(Plane)) {
 }
 
 #[test]
+fn notes_are_replaced_bounded_and_outlast_a_restart() {
+    on_each(Limits { notes: 2, ..Limits::default() }, |mut plane| {
+        assert_eq!(plane.control.note("a").unwrap(), None);
+        for (key, text) in [("a", "1"), ("b", "2"), ("a", "3")] {
+            plane.control.put_note(key, text).unwrap();
+        }
+        let one_more = plane.control.put_note("c", "4");
+        assert!(
+            matches!(one_more, Err(StoreError::LimitReached { what: "notes", limit: 2 })),
+            "{one_more:?}"
+        );
+        let is_durable = plane.directory.is_some();
+        plane.again();
+        if is_durable {
+            assert_eq!(plane.control.note("b").unwrap().as_deref(), Some("2"));
+        }
+        assert_eq!(plane.control.note("a").unwrap().as_deref(), Some("3"));
+        assert_eq!(plane.control.note("c").unwrap(), None);
+    });
+}
+
+#[test]
 fn what_is_stored_reads_back_also_after_a_restart() {
     on_both(|mut plane| {
         let findings = sample::findings();
@@ -364,6 +386,7 @@ fn tables_are_bounded_and_what_is_needed_stays() {
         audit: 2,
         rules: 1,
         revoked_tokens: 1,
+        notes: 3,
     };
     on_each(limits, |plane| {
         let control = &plane.control;

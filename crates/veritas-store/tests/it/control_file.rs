@@ -67,11 +67,27 @@ fn an_unknown_format_is_refused_and_not_touched() {
     let path = directory.path().join("control.sqlite");
     open(&path).unwrap().append_audit(&sample::audit(1)).unwrap();
     let newer = rusqlite::Connection::open(&path).unwrap();
-    newer.execute_batch("PRAGMA user_version = 2; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    newer.execute_batch("PRAGMA user_version = 3; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(newer);
     check_refused(&path, |error| {
-        error.to_string() == format!("the control plane {path:?} has format 2, this release knows format 1")
+        error.to_string() == format!("the control plane {path:?} has format 3, this release knows format 2")
     });
+}
+
+#[test]
+fn a_file_of_the_first_format_is_upgraded_and_keeps_what_it_holds() {
+    let directory = data_dir();
+    let path = directory.path().join("control.sqlite");
+    open(&path).unwrap().append_audit(&sample::audit(1)).unwrap();
+    let older = rusqlite::Connection::open(&path).unwrap();
+    older.execute_batch("DROP TABLE notes; PRAGMA user_version = 1").unwrap();
+    drop(older);
+    for round in ["first", "second"] {
+        let control = open(&path).unwrap();
+        assert_eq!(control.audit(10).unwrap(), [sample::audit(1)], "{round}");
+        control.put_note("round", round).unwrap();
+        assert_eq!(control.note("round").unwrap().as_deref(), Some(round));
+    }
 }
 
 #[test]

@@ -16,7 +16,9 @@ use crate::StoreError;
 /// `application_id` of our files: "VRTS".
 const APPLICATION_ID: i32 = 0x5652_5453;
 /// `user_version` of our files: the format below.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
+/// The format before [`NOTES`]; such a file is upgraded as it is opened.
+const WITHOUT_NOTES: i32 = 1;
 /// How long to wait for another process that looks into the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this after it was larger.
@@ -67,6 +69,9 @@ CREATE TABLE audit (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at BIGINT NOT NULL, subject TEXT NOT NULL, action TEXT NOT NULL,
     object TEXT NOT NULL, outcome TEXT NOT NULL);
 ";
+
+/// What format 2 has beside the tables of format 1.
+const NOTES: &str = "CREATE TABLE notes (key TEXT PRIMARY KEY, record TEXT NOT NULL)";
 
 /// Opens or creates the file, mode 0600.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
@@ -126,7 +131,7 @@ fn look_before_opening(path: &Path) -> Result<(), StoreError> {
     // <https://www.sqlite.org/fileformat.html>, "The Database Header".
     let (format, owner) = (field(60), field(68));
     match (header.starts_with(b"SQLite format 3\0"), owner, format) {
-        (true, Some(APPLICATION_ID), Some(FORMAT)) => Ok(()),
+        (true, Some(APPLICATION_ID), Some(FORMAT | WITHOUT_NOTES)) => Ok(()),
         (true, Some(APPLICATION_ID), Some(found)) => {
             Err(StoreError::UnknownFormat { path: path.to_owned(), found, supported: FORMAT })
         }
@@ -145,6 +150,7 @@ fn create_or_check(connection: &mut Connection, path: &Path) -> Result<(), Store
     let format = pragma(connection, "user_version")?;
     match (owner, format) {
         (APPLICATION_ID, FORMAT) => check(connection),
+        (APPLICATION_ID, WITHOUT_NOTES) => check(connection).and_then(|()| upgrade(connection)),
         (APPLICATION_ID, found) => {
             Err(StoreError::UnknownFormat { path: path.to_owned(), found, supported: FORMAT })
         }
@@ -165,7 +171,17 @@ fn create(connection: &mut Connection) -> Result<(), StoreError> {
     let step = "create the tables";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive).at(step)?;
     transaction.execute_batch(SCHEMA).at(step)?;
+    transaction.execute_batch(NOTES).at(step)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).at(step)?;
+    transaction.pragma_update(None, "user_version", FORMAT).at(step)?;
+    transaction.commit().at(step)
+}
+
+/// Brings a file of format 1 up to format 2, in one transaction.
+fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
+    let step = "upgrade the file";
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive).at(step)?;
+    transaction.execute_batch(NOTES).at(step)?;
     transaction.pragma_update(None, "user_version", FORMAT).at(step)?;
     transaction.commit().at(step)
 }
