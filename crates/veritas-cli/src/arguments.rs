@@ -107,6 +107,10 @@ pub(crate) struct ServeArguments {
     /// file that the setting `targets.postgres_password_file` names.
     #[arg(long, value_name = "URL")]
     pub(crate) postgres: Option<String>,
+    /// A `MariaDB` or `MySQL` database to look at, without a password: that is read from the file that
+    /// the setting `targets.mysql_password_file` names.
+    #[arg(long, value_name = "URL")]
+    pub(crate) mysql: Option<String>,
 }
 
 /// `veritas demo`.
@@ -315,7 +319,8 @@ pub(crate) enum ConfigCommand {
 /// `veritas doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArguments {
-    /// A `PostgreSQL` server to check instead: `postgresql://USER@HOST:PORT/DATABASE`.
+    /// A database server to check instead: `postgresql://USER@HOST:PORT/DATABASE`, or `mysql://…`,
+    /// `mariadb://…`.
     #[arg(value_name = "URL", conflicts_with_all = ["redis", "data_dir", "config"])]
     pub(crate) url: Option<String>,
     /// The file that holds the password for that server.

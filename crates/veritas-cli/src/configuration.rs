@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use veritas::{
-    PostgresOptions,
+    MySqlOptions, PostgresOptions, mysql,
     postgres::{scratch::ScratchPlace, session::ConnectOptions},
     redis::RedisOptions,
 };
-use veritas_config::{self as config, Configuration, Loader, PostgresTarget, RedisTarget};
+use veritas_config::{self as config, Configuration, Loader, MySqlTarget, PostgresTarget, RedisTarget};
 
 use crate::{arguments::Places, failure::Failure};
 
@@ -100,6 +100,16 @@ pub(crate) fn postgres_target(target: &PostgresTarget) -> PostgresOptions {
         index_budget: target.index_budget,
         ..PostgresOptions::new(connect)
     }
+}
+
+/// Returns how the configured `MariaDB` or `MySQL` database is looked at. The password is read at
+/// each log-in.
+pub(crate) fn mysql_target(target: &MySqlTarget) -> MySqlOptions {
+    let mut connect = mysql::session::ConnectOptions::new(target.url.as_str());
+    connect.password_file.clone_from(&target.password_file);
+    let mut options = MySqlOptions::new(connect);
+    options.trial.allowed = target.copies;
+    options
 }
 
 /// Returns the variables that are text. One of ours that is not would go unnoticed otherwise.

@@ -44,6 +44,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     if let Some(url) = &arguments.postgres {
         flags.push(("targets.postgres", "--postgres", url.clone()));
     }
+    if let Some(url) = &arguments.mysql {
+        flags.push(("targets.mysql", "--mysql", url.clone()));
+    }
     let config = configuration::load(&arguments.places, &flags)?.config;
     start_log(config.log_level.as_str())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -128,6 +131,9 @@ fn start_engine(config: &Config, clock: &Arc<dyn Clock>) -> Result<Engine, Failu
     }
     if let Some(target) = &config.postgres {
         builder = builder.postgres("postgres", configuration::postgres_target(target));
+    }
+    if let Some(target) = &config.mysql {
+        builder = builder.mysql("mysql", configuration::mysql_target(target));
     }
     builder.start().map_err(|error| {
         let hint = error.hint();

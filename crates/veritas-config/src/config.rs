@@ -38,6 +38,8 @@ pub struct Config {
     pub redis: Option<RedisTarget>,
     /// A `PostgreSQL` database to look at and to advise on.
     pub postgres: Option<PostgresTarget>,
+    /// A `MariaDB` or `MySQL` database to look at.
+    pub mysql: Option<MySqlTarget>,
     /// Alert rules beyond the default ones, or instead of them where the name is the same.
     pub alert_rules: Vec<AlertRule>,
 }
@@ -203,6 +205,17 @@ pub struct PostgresTarget {
     pub scratch: ScratchPlace,
     /// The most that proposed indexes may take together; `None`: a fifth of the database.
     pub index_budget: Option<Bytes>,
+}
+
+/// A `MariaDB` or `MySQL` database to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MySqlTarget {
+    /// Where it is, without a password.
+    pub url: String,
+    /// The file that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// Whether indexes are tried on copies of tables on the same server.
+    pub copies: bool,
 }
 
 /// Where copies of tables may be made.

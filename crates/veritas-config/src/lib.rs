@@ -42,8 +42,8 @@ mod value;
 
 pub use addresses::AddressRange;
 pub use config::{
-    Config, Database, History, Jwt, JwtMode, Limits, LogLevel, Optimize, PostgresTarget, RedisTarget,
-    Sampling, ScratchPlace, SqliteTarget,
+    Config, Database, History, Jwt, JwtMode, Limits, LogLevel, MySqlTarget, Optimize, PostgresTarget,
+    RedisTarget, Sampling, ScratchPlace, SqliteTarget,
 };
 pub use error::{LoadError, Origin, Problem};
 pub use kind::Kind;

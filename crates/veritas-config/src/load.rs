@@ -13,8 +13,8 @@ use veritas_model::{Bytes, ChangeKind, Mode};
 use crate::{
     Config, Kind, LoadError, Origin, Problem, SETTINGS, Setting,
     config::{
-        Database, History, Jwt, JwtMode, Limits, LogLevel, Optimize, PostgresTarget, RedisTarget, Sampling,
-        ScratchPlace,
+        Database, History, Jwt, JwtMode, Limits, LogLevel, MySqlTarget, Optimize, PostgresTarget,
+        RedisTarget, Sampling, ScratchPlace,
     },
     file,
     kind::Complaint,
@@ -266,7 +266,7 @@ fn contradictions(config: &Config, resolved: &[Resolved]) -> Vec<Problem> {
 fn unknown_variable(variable: &str) -> Problem {
     let variables: Vec<String> = SETTINGS.iter().filter_map(Setting::variable).collect();
     let hint = if variable.contains("SECRET") || variable.contains("PASSWORD") {
-        "secrets are read from files: set VERITAS_JWT_SECRET_FILE, VERITAS_TARGETS_REDIS_PASSWORD_FILE or VERITAS_TARGETS_POSTGRES_PASSWORD_FILE"
+        "secrets are read from files: set VERITAS_JWT_SECRET_FILE, VERITAS_TARGETS_REDIS_PASSWORD_FILE, VERITAS_TARGETS_POSTGRES_PASSWORD_FILE or VERITAS_TARGETS_MYSQL_PASSWORD_FILE"
             .to_owned()
     } else {
         nearest(variable, variables.iter().map(String::as_str)).map_or_else(
@@ -371,6 +371,11 @@ impl Values<'_> {
                 index_budget: self
                     .integer("postgres.index_budget_mib")
                     .map(|mib| Bytes::new(mib * 1024 * 1024)),
+            }),
+            mysql: self.text("targets.mysql").map(|url| MySqlTarget {
+                url,
+                password_file: self.path("targets.mysql_password_file"),
+                copies: self.word("mysql.scratch") == Some("same_server"),
             }),
             alert_rules: set(self.alert_rules("alerts.rules")),
         }

@@ -237,6 +237,24 @@ pub const SETTINGS: &[Setting] = &[
         help: "The most that proposed indexes may take on disk together, in MiB. Without it: a fifth of the database.",
     },
     Setting {
+        key: "targets.mysql",
+        kind: Kind::Url { password_file: "targets.mysql_password_file" },
+        default: None,
+        help: "A MariaDB or MySQL database to look at: `mysql://USER@HOST:PORT/DATABASE` or `mariadb://…`. Without a password: see `targets.mysql_password_file`.",
+    },
+    Setting {
+        key: "targets.mysql_password_file",
+        kind: Kind::Path,
+        default: None,
+        help: "The file that holds the password of the MariaDB or MySQL user.",
+    },
+    Setting {
+        key: "mysql.scratch",
+        kind: Kind::Word(&["off", "same_server"]),
+        default: Some("off"),
+        help: "Where indexes for MariaDB and MySQL are tried: `off` (what is said stays a rule), or `same_server` (copies of tables up to 256 MiB in a database `veritas_scratch_…` beside the one that is looked at, dropped afterwards).",
+    },
+    Setting {
         key: "targets.sqlite",
         kind: Kind::SqliteTargets,
         default: Some(""),

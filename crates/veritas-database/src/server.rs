@@ -7,6 +7,7 @@
 //! server's start, or since somebody reset them; what happens per second comes from
 //! two readings.
 
+mod diagnosis;
 mod latest;
 mod literals;
 mod parts;
@@ -16,6 +17,7 @@ use std::{fmt, time::Duration};
 
 use veritas_model::Timestamp;
 
+pub use diagnosis::{Check, Diagnosis, Fault, Severity};
 pub use latest::{LatestReadings, Readings};
 pub use parts::{
     ActivityReading, IndexReading, LockReading, ReplicaReading, ReplicationReading, ServerConnections,

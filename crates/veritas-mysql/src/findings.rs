@@ -1,8 +1,10 @@
 //! What is wrong with a server, from a reading.
 
-use std::time::Duration;
+pub mod settings;
 
-use veritas_database::server::{IndexReading, LockReading, ServerReading, ServerStatement};
+use std::{collections::BTreeSet, time::Duration};
+
+use veritas_database::server::{IndexReading, LockReading, ServerReading, ServerStatement, Severity};
 use veritas_model::{Cause, Finding, FindingKind, Impact, Observation, Subject, Timestamp, Unit};
 
 use crate::{
@@ -25,11 +27,13 @@ pub struct FindingOptions {
     pub used_share: f64,
     /// How many rows a call must examine on average to be a scan.
     pub rows: u64,
+    /// How long a call must take on average to be slow.
+    pub slow: Duration,
 }
 
 impl Default for FindingOptions {
     /// 7 days unread; transactions of 10 min, 1 min idle; locks 1 s; 80 % of the
-    /// connections; 1,000 rows a call.
+    /// connections; 1,000 rows a call; slow from 1 s.
     fn default() -> Self {
         Self {
             disuse: Duration::from_hours(7 * 24),
@@ -38,6 +42,7 @@ impl Default for FindingOptions {
             lock_wait: Duration::from_secs(1),
             used_share: 0.8,
             rows: 1_000,
+            slow: Duration::from_secs(1),
         }
     }
 }
@@ -48,8 +53,15 @@ pub fn of(reading: &MySqlReading, options: &FindingOptions, now: Timestamp) -> V
     let mut findings = Vec::new();
     indexes(server, options, now, &mut findings);
     scans(server, &reading.full_scans, options, now, &mut findings);
+    slow(server, options, now, &mut findings);
     sessions(server, options, now, &mut findings);
     connections(server, options, now, &mut findings);
+    for judged in settings::judge(reading) {
+        if judged.severity >= Severity::Warning {
+            let cause = condition("settings", judged.detail);
+            findings.push(finding(server, FindingKind::ServerSetting, judged.code, cause, judged.fix, now));
+        }
+    }
     findings
 }
 
@@ -151,12 +163,56 @@ fn scans(
     }
 }
 
-fn scanned(statement: &ServerStatement, read: u64, kept: u64, all: f64, now: Timestamp) -> Finding {
-    let subject = Subject::Statement {
+/// Says which statements are slow, where nothing else says why.
+#[expect(clippy::cast_precision_loss, reason = "counts of calls stay below 2^53")]
+fn slow(server: &ServerReading, options: &FindingOptions, now: Timestamp, findings: &mut Vec<Finding>) {
+    let Ok(statements) = &server.statements else { return };
+    let all: f64 = statements.iter().map(|statement| statement.seconds.sum).sum();
+    let said: BTreeSet<String> = findings
+        .iter()
+        .filter_map(|finding| match &finding.subject {
+            Subject::Statement { fingerprint, .. } => Some(fingerprint.to_string()),
+            _ => None,
+        })
+        .collect();
+    for statement in statements {
+        let Some(mean) = statement.seconds.mean() else { continue };
+        if mean < options.slow.as_secs_f64() || said.contains(&statement.fingerprint.to_string()) {
+            continue;
+        }
+        let share = if all > 0.0 { statement.seconds.sum / all } else { 0.0 };
+        let subject = subject_of(statement);
+        findings.push(Finding {
+            id: Finding::identity(FindingKind::SlowStatement, &subject),
+            kind: FindingKind::SlowStatement,
+            subject,
+            cause: Cause::AboveThreshold,
+            recommendation: "look at its plan (EXPLAIN): it uses indexes, and is slow all the same"
+                .to_owned(),
+            impact: Impact::of_time_share(share),
+            evidence: vec![
+                Observation::measured("calls", statement.seconds.count as f64, Unit::Count, now),
+                Observation::measured("mean_seconds", mean, Unit::Seconds, now),
+                Observation::measured("share_of_database_time", share, Unit::Ratio, now),
+            ],
+            callers: Vec::new(),
+            found_at: now,
+            seen_at: now,
+        });
+    }
+}
+
+/// Returns a statement as the subject of a finding.
+pub(crate) fn subject_of(statement: &ServerStatement) -> Subject {
+    Subject::Statement {
         name: statement.fingerprint.to_string(),
         fingerprint: statement.fingerprint,
         normalized: statement.normalized.clone(),
-    };
+    }
+}
+
+fn scanned(statement: &ServerStatement, read: u64, kept: u64, all: f64, now: Timestamp) -> Finding {
+    let subject = subject_of(statement);
     let table = statement.tables.first().cloned().unwrap_or_default();
     let kind = FindingKind::SequentialScan;
     Finding {

@@ -30,10 +30,14 @@
 /// A value in place of a `?`, as the driver knows it.
 pub use mysql::Value;
 
+pub mod advice;
+pub mod doctor;
 pub mod explain;
 pub mod findings;
 pub mod guard;
 pub mod hide;
 pub mod session;
+pub mod target;
 pub mod trial;
 pub mod view;
+pub mod watch;

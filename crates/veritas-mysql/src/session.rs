@@ -19,7 +19,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What a session is opened with. Printing it shows no password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectOptions {
-    /// The URL: `mysql://user@host:3306/database`, with `?socket=PATH` for a Unix socket.
+    /// The URL: `mysql://user@host:3306/database` (or `mariadb://…`), with `?socket=PATH` for
+    /// a Unix socket.
     pub url: String,
     /// The file that holds the password, used where the URL has none.
     pub password_file: Option<PathBuf>,
@@ -44,7 +45,12 @@ impl ConnectOptions {
     }
 
     fn understood(&self) -> Result<OptsBuilder, SessionError> {
-        let opts = Opts::from_url(&self.url).map_err(|_| SessionError::Options)?;
+        // The driver knows one of the names that the two servers' URLs begin with.
+        let url = match self.url.strip_prefix("mariadb://") {
+            Some(rest) => format!("mysql://{rest}"),
+            None => self.url.clone(),
+        };
+        let opts = Opts::from_url(&url).map_err(|_| SessionError::Options)?;
         let mut builder = OptsBuilder::from_opts(opts.clone());
         if let Some(path) = self.password_file.as_deref().filter(|_| opts.get_pass().is_none()) {
             let text = std::fs::read_to_string(path).map_err(|error| SessionError::PasswordFile {

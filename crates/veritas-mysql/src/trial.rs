@@ -11,6 +11,7 @@
 
 mod candidates;
 mod scratch;
+mod values;
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ use crate::{
     guard::Readable,
     session::{ConnectOptions, Session, SessionError, Texts, ident},
 };
-pub use candidates::Candidate;
+pub use candidates::{Candidate, of as candidates};
 use scratch::Scratch;
 
 /// What a trial may do.
@@ -58,6 +59,9 @@ pub enum TrialError {
         /// What is allowed.
         allowed: Bytes,
     },
+    /// There is nothing to run the statement with.
+    #[error("the meaning of a parameter is not known, and no call was kept")]
+    NoValues,
     /// The statement compares and sorts by nothing that an index could hold.
     #[error("no plain column is compared or sorted by")]
     NoCandidate,
@@ -71,14 +75,14 @@ pub enum TrialError {
     },
 }
 
-/// What one call of a statement costs.
+/// What calls of a statement cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measured {
     /// Rows that the storage engine was asked for, found or not.
     pub rows_read: u64,
     /// Rows that it returned.
     pub rows: u64,
-    /// The returned rows as a sum that does not see their order.
+    /// The returned rows of each call as a sum that does not see their order.
     pub digest: u64,
 }
 
@@ -87,9 +91,13 @@ pub struct Measured {
 pub struct Tried {
     /// The index.
     pub candidate: Candidate,
-    /// One call without it.
+    /// How many calls were run, each with other values.
+    pub calls: u64,
+    /// Whether the values were sampled from the columns, not taken from calls.
+    pub sampled: bool,
+    /// All of the calls without it.
     pub before: Measured,
-    /// One call with it.
+    /// All of the calls with it.
     pub after: Measured,
     /// What the index takes on disk, on the copy; `None` where the server does not say.
     pub bytes: Option<Bytes>,
@@ -117,12 +125,27 @@ impl Tried {
 ///
 /// # Errors
 ///
-/// [`TrialError`]; whatever happens, nothing of ours stays behind that the next trial would
-/// not remove.
+/// As [`run_each`].
 pub fn run(
     options: &ConnectOptions,
     query: &Readable,
     values: &[Value],
+    trial: &TrialOptions,
+) -> Result<Vec<Tried>, TrialError> {
+    run_each(options, query, &[values.to_vec()], trial)
+}
+
+/// As [`run`], with a call for each of `vectors`; without any, with values that are sampled
+/// from the columns of the copies.
+///
+/// # Errors
+///
+/// [`TrialError`]; whatever happens, nothing of ours stays behind that the next trial would
+/// not remove.
+pub fn run_each(
+    options: &ConnectOptions,
+    query: &Readable,
+    vectors: &[Vec<Value>],
     trial: &TrialOptions,
 ) -> Result<Vec<Tried>, TrialError> {
     if !trial.allowed {
@@ -135,7 +158,16 @@ pub fn run(
     }
     let session = Session::connect_writing(options).map_err(server("connect for the copies"))?;
     let mut scratch = Scratch::of(session, query.tables(), trial.largest_copy)?;
-    let before = scratch.measure(query, values).map_err(server("run the statement on the copies"))?;
+    let sampled = vectors.is_empty();
+    let drawn;
+    let vectors = if sampled {
+        let values = scratch.sample(query).map_err(server("sample values from the copies"))?;
+        drawn = values.ok_or(TrialError::NoValues)?;
+        &drawn
+    } else {
+        vectors
+    };
+    let before = scratch.measure_each(query, vectors).map_err(server("run the statement on the copies"))?;
     let mut tried = Vec::new();
     for candidate in candidates.into_iter().take(trial.candidates) {
         if scratch.has(&candidate) {
@@ -143,12 +175,12 @@ pub fn run(
         }
         // Columns may be of a kind that no index takes, or belong to another table.
         let Ok(bytes) = scratch.make(&candidate) else { continue };
-        let measured = scratch.measure(query, values);
+        let measured = scratch.measure_each(query, vectors);
         scratch.unmake(&candidate).map_err(server("drop an index of the copies"))?;
         let after = measured.map_err(server("run the statement on the copies"))?;
-        let create = candidate.create(scratch.database());
-        let drop = candidate.drop(scratch.database());
-        let one = Tried { candidate, before: before.clone(), after, bytes, create, drop };
+        let (create, drop) = candidate.live(scratch.database());
+        let calls = vectors.len() as u64;
+        let one = Tried { candidate, calls, sampled, before: before.clone(), after, bytes, create, drop };
         if one.is_equal() && one.saved() >= trial.least_gain {
             tried.push(one);
         }
@@ -221,6 +253,12 @@ impl Candidate {
     fn create(&self, schema: &str) -> String {
         let columns = self.columns.iter().map(|name| ident(name)).collect::<Vec<_>>().join(", ");
         format!("CREATE INDEX {} ON {} ({columns})", ident(&self.name()), self.on(schema))
+    }
+
+    /// Returns the statements that make it on the live table beside the running load, or not
+    /// at all, and take it back.
+    pub fn live(&self, schema: &str) -> (String, String) {
+        (format!("{} ALGORITHM=INPLACE LOCK=NONE", self.create(schema)), self.drop(schema))
     }
 
     fn drop(&self, schema: &str) -> String {

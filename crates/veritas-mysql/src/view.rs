@@ -18,7 +18,10 @@ use veritas_model::{Bytes, Clock, Fingerprint, Timestamp};
 use crate::session::{ConnectOptions, Session, SessionError, Texts};
 
 /// How many statements, tables and indexes one reading holds at most.
-const MOST: usize = 500;
+pub const MOST: usize = 500;
+/// How long a reading may take, one statement longer at most. What is not read by then
+/// says that there was no answer in time.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// How often a kind of statement ran without an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,19 +63,22 @@ const SETTINGS: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_bu
      'innodb_flush_log_at_trx_commit', 'innodb_log_file_size', 'max_connections', 'sync_binlog', 'tmp_table_size', \
      'max_heap_table_size', 'sort_buffer_size', 'join_buffer_size', 'long_query_time', 'slow_query_log', \
      'performance_schema', 'performance_schema_max_digest_length', 'read_only', 'sql_mode', 'wait_timeout', \
-     'innodb_lock_wait_timeout', 'max_statement_time', 'max_execution_time', 'innodb_doublewrite')";
+     'innodb_lock_wait_timeout', 'max_statement_time', 'max_execution_time', 'innodb_doublewrite', 'log_bin', \
+     'innodb_file_per_table', 'innodb_stats_persistent', 'query_cache_type')";
 
 /// Counters of the server.
 const STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Threads_connected', 'Threads_running', \
      'Max_used_connections', 'Performance_schema_digest_lost')";
 
-/// Reads the server of `options`, which is called `name`. Blocks for as long as its
-/// statements may take, a dozen at most. A server that is not reached is a reading whose
-/// parts say so.
+/// Reads the server of `options`, which is called `name`. Blocks for ten seconds and one
+/// statement at most. A server that is not reached is a reading whose parts say so.
 pub fn read(name: &str, options: &ConnectOptions, clock: &Arc<dyn Clock>) -> MySqlReading {
     let (read_at, started) = (clock.now(), clock.monotonic());
     let mut reading = match Session::connect(options) {
-        Ok(mut session) => of_session(name, &mut session, read_at),
+        Ok(mut session) => {
+            let late = || clock.monotonic().since(started) >= LONGEST;
+            of_session(name, &mut session, read_at, &late)
+        }
         Err(error) => unreached(name, &not_read(&error, "the server"), read_at),
     };
     reading.reading.took = clock.monotonic().since(started);
@@ -105,7 +111,12 @@ fn unreached(name: &str, why: &NotRead, read_at: Timestamp) -> MySqlReading {
     MySqlReading { reading, full_scans: Vec::new(), switched_off: Vec::new() }
 }
 
-fn of_session(name: &str, session: &mut Session, read_at: Timestamp) -> MySqlReading {
+fn of_session(
+    name: &str,
+    session: &mut Session,
+    read_at: Timestamp,
+    late: &dyn Fn() -> bool,
+) -> MySqlReading {
     let mut whole = unreached(name, &NotRead::TimedOut, read_at);
     whole.switched_off = statements::switched_off(session);
     let counts_reads = !whole.switched_off.iter().any(|off| off.what == statements::INDEX_READS);
@@ -113,30 +124,51 @@ fn of_session(name: &str, session: &mut Session, read_at: Timestamp) -> MySqlRea
     reading.engine = session.engine();
     session.version().clone_into(&mut reading.version);
     session.database().clone_into(&mut reading.database);
-    let status = pairs(session, STATUS, "the status");
+    let status = if late() { Err(NotRead::TimedOut) } else { pairs(session, STATUS, "the status") };
     let of_status = |name: &str| -> Option<u64> {
         status.as_ref().ok()?.iter().find(|(known, _)| known == name)?.1.parse().ok()
     };
     reading.uptime = of_status("Uptime").map(Duration::from_secs);
     reading.statements_evicted = of_status("Performance_schema_digest_lost");
-    reading.settings = pairs(session, SETTINGS, "the settings").map(|pairs| {
-        let setting = |(name, value)| SettingReading { name, value, unit: None, source: "global".to_owned() };
-        pairs.into_iter().map(setting).collect()
-    });
-    reading.statements = statements::read(session).map(|(statements, scans)| {
-        whole.full_scans = scans;
-        statements
-    });
-    reading.activity = sessions::activity(session);
-    reading.locks = sessions::locks(session);
-    reading.tables = tables::read(session, counts_reads);
-    reading.indexes = indexes::read(session, counts_reads);
-    reading.replication = replication(session);
+    if !late() {
+        reading.settings = pairs(session, SETTINGS, "the settings").map(|pairs| {
+            let setting =
+                |(name, value)| SettingReading { name, value, unit: None, source: "global".to_owned() };
+            pairs.into_iter().map(setting).collect()
+        });
+    }
+    if !late() {
+        reading.statements = statements::read(session).map(|(statements, scans)| {
+            whole.full_scans = scans;
+            statements
+        });
+    }
+    if !late() {
+        reading.activity = sessions::activity(session);
+    }
+    if !late() {
+        reading.locks = sessions::locks(session);
+    }
+    if !late() {
+        reading.tables = tables::read(session, counts_reads);
+    }
+    if !late() {
+        reading.indexes = indexes::read(session, counts_reads);
+    }
+    if !late() {
+        reading.replication = replication(session);
+    }
     reading.is_replica = reading.replication.as_ref().is_ok_and(|replication| replication.own_lag.is_some());
+    reading.connections = connections(reading, of_status("Threads_connected"));
+    whole
+}
+
+/// Counts the connections, from what the sessions, the settings and the status say.
+fn connections(reading: &ServerReading, total: Option<u64>) -> Section<ServerConnections> {
     let max = reading.settings.as_ref().ok().and_then(|settings| {
         settings.iter().find(|setting| setting.name == "max_connections")?.value.parse().ok()
     });
-    reading.connections = match (&reading.activity, max, of_status("Threads_connected")) {
+    match (&reading.activity, max, total) {
         (Ok(activity), Some(max), Some(total)) => {
             let of = |state: &str| {
                 activity.states.iter().find(|(known, _)| known == state).map_or(0, |(_, count)| *count)
@@ -154,8 +186,7 @@ fn of_session(name: &str, session: &mut Session, read_at: Timestamp) -> MySqlRea
         _ => Err(NotRead::NotKept {
             reason: "the server does not say how many connections there may be".to_owned(),
         }),
-    };
-    whole
+    }
 }
 
 /// What a replica says of itself. `Seconds_Behind_Master` is null while it is not connected.

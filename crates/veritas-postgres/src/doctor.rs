@@ -25,90 +25,15 @@ mod statements;
 mod tables;
 mod visit;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use veritas_model::Clock;
 
 pub use limits::{Limits, Storage};
+pub use veritas_database::server::{Check, Diagnosis, Fault, Severity};
 use visit::{Examination, Visit};
 
 use crate::session::{ConnectOptions, Session};
-
-/// How bad a fault is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// It could be better.
-    Note,
-    /// It costs time or will hurt some day.
-    Warning,
-    /// It loses data, stops the server, or nothing works.
-    Critical,
-}
-
-impl Severity {
-    /// Returns the word used in JSON and tables.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.as_str())
-    }
-}
-
-/// One question to the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Check {
-    /// The code of the fault that it looks for: `invalid_index`.
-    pub code: &'static str,
-    /// What is as it should be when it passes.
-    pub title: &'static str,
-}
-
-/// Something wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The code of the kind of fault: `invalid_index`. Stable.
-    pub code: &'static str,
-    /// How bad it is.
-    pub severity: Severity,
-    /// What is wrong, in a few words.
-    pub title: String,
-    /// What it costs, and why.
-    pub detail: String,
-    /// How to mend it: statements, settings or a command, a line each.
-    pub fix: String,
-    /// What was seen: an object or a figure each, bounded.
-    pub evidence: Vec<String>,
-}
-
-/// What the doctor found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Diagnosis {
-    /// The server's version and role among its kind (`PostgreSQL 15.18, primary`); `None` when not reached.
-    pub server: Option<String>,
-    /// Whom we are logged in as; `None` when not reached.
-    pub role: Option<String>,
-    /// The faults, worst first.
-    pub faults: Vec<Fault>,
-    /// What is as it should be.
-    pub passed: Vec<Check>,
-    /// What could not be looked at, and why.
-    pub not_checked: Vec<(Check, String)>,
-}
-
-impl Diagnosis {
-    /// Returns the fault with this code.
-    pub fn fault(&self, code: &str) -> Option<&Fault> {
-        self.faults.iter().find(|fault| fault.code == code)
-    }
-}
 
 /// Returns every question that is asked of a server that lets us in.
 pub fn checks() -> impl Iterator<Item = Check> {

@@ -23,6 +23,8 @@
 //! | [`Rule::JsonToContainment`] | what a GIN index can serve |
 //! | [`Rule::WildcardToColumns`], [`Rule::SingleToBatch`] | only with [`Usage`]: what the caller reads, and how often it asks |
 //!
+//! Of a statement without its literals [`batched`] says the batch by its form alone.
+//!
 //! Whether one pays is for others to measure. [`fuzz`] compares both texts on random
 //! databases. [`index_hints`] names indexes where no text helps (`lower(c) = …`).
 //!
@@ -61,6 +63,7 @@
 //! # Ok::<(), veritas_rewrite::RewriteError>(())
 //! ```
 
+mod batched;
 pub mod fuzz;
 mod gate;
 mod hints;
@@ -73,6 +76,7 @@ mod shape;
 mod text;
 mod walk;
 
+pub use batched::batched;
 pub use hints::{IndexHint, index_hints};
 pub use rewrite::{Dialect, Form, ParameterMap, ParameterSource, Rewrite, RewriteError, Rule, Usage};
 pub use schema::Schema;

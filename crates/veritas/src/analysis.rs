@@ -43,7 +43,9 @@ impl Analysis {
         #[cfg(feature = "tracing")]
         self.visibility.look(&self.sources.database, &self.sources.health);
         let now = self.sources.clock.now();
+        let statements = self.sources.database.snapshot();
         let mut findings = self.sources.database.findings(now);
+        crate::batching::by_rule(&mut findings, &statements);
         let functions = veritas_profile::findings(now, &veritas_profile::profiles());
         self.sources.cache_advisor.observe_functions(&functions);
         findings.extend(functions);
@@ -51,11 +53,10 @@ impl Analysis {
         findings.extend(caching.findings);
         let mut proposals = caching.proposals;
         let mut troubles = Vec::new();
-        let statements = self.sources.database.snapshot();
         for advise in &mut self.advisors {
             match advise(&statements, now) {
                 Ok((found, proposed)) => {
-                    findings.extend(found);
+                    crate::batching::add(&mut findings, found);
                     proposals.extend(proposed);
                 }
                 Err(trouble) => troubles.push(trouble),

@@ -36,6 +36,8 @@ pub struct EngineBuilder {
     advice: AdvisorOptions,
     optimizer: OptimizerOptions,
     targets: Vec<Target>,
+    #[cfg(feature = "mysql")]
+    mysql: Vec<(String, crate::MySqlOptions)>,
     #[cfg(feature = "postgres")]
     postgres: Vec<(String, crate::PostgresOptions)>,
     #[cfg(feature = "redis")]
@@ -64,6 +66,8 @@ impl Default for EngineBuilder {
             advice: AdvisorOptions::default(),
             optimizer: OptimizerOptions::default(),
             targets: Vec::new(),
+            #[cfg(feature = "mysql")]
+            mysql: Vec::new(),
             #[cfg(feature = "postgres")]
             postgres: Vec::new(),
             #[cfg(feature = "redis")]
@@ -181,6 +185,15 @@ impl EngineBuilder {
         self
     }
 
+    /// Looks at a `MariaDB` or `MySQL` database, and says what is wrong with it and, where copies
+    /// are allowed, which indexes would help. What its user needs: the guide to `MariaDB`.
+    #[cfg(feature = "mysql")]
+    #[must_use]
+    pub fn mysql(mut self, name: impl Into<String>, options: crate::MySqlOptions) -> Self {
+        self.mysql.push((name.into(), options));
+        self
+    }
+
     /// Looks at a Redis server every ten seconds, and says what is wrong with it. It needs few
     /// rights: see the page of `veritas_redis::server`. The caches do not use it: for
     /// that, see `veritas_redis::TieredCaches`.
@@ -215,7 +228,7 @@ impl EngineBuilder {
             .with_health(Arc::clone(&health));
         let optimizer = Arc::new(optimizer);
         #[cfg_attr(
-            not(any(feature = "postgres", feature = "redis")),
+            not(any(feature = "mysql", feature = "postgres", feature = "redis")),
             expect(unused_mut, reason = "a server adds an advisor")
         )]
         let mut advisors = register_targets(&self.targets, &recorder, &optimizer, &storage, &clock, &health);
@@ -265,15 +278,9 @@ impl EngineBuilder {
             None => None,
         };
         #[cfg(feature = "postgres")]
-        let postgres = {
-            let mut workers = Vec::with_capacity(postgres.len());
-            for target in postgres {
-                let (worker, advisor) = target.start(&sources)?;
-                workers.push(worker);
-                advisors.push(advisor);
-            }
-            workers
-        };
+        let postgres = start_postgres(postgres, &sources, &mut advisors)?;
+        #[cfg(feature = "mysql")]
+        let mysql = crate::mysql_target::start_all(self.mysql, &sources, &mut advisors)?;
         let prover = start_prover(&sources, self.analysis_interval)?;
         let mut analysis = Analysis::new(
             Arc::clone(&sources),
@@ -291,6 +298,8 @@ impl EngineBuilder {
             sampler,
             optimizer,
             _prover: prover,
+            #[cfg(feature = "mysql")]
+            _mysql: mysql,
             #[cfg(feature = "postgres")]
             _postgres: postgres,
             #[cfg(feature = "redis")]
@@ -349,6 +358,22 @@ fn permitted(mut options: OptimizerOptions, storage: &Storage, health: &Health) 
         health.set("changes", Condition::Degraded(reason.to_owned()));
     }
     options
+}
+
+/// Starts a thread for each `PostgreSQL` database.
+#[cfg(feature = "postgres")]
+fn start_postgres(
+    targets: Vec<crate::postgres_target::Registered>,
+    sources: &Arc<Sources>,
+    advisors: &mut Vec<Advisor>,
+) -> Result<Vec<Worker>, StartError> {
+    let mut workers = Vec::with_capacity(targets.len());
+    for target in targets {
+        let (worker, advisor) = target.start(sources)?;
+        workers.push(worker);
+        advisors.push(advisor);
+    }
+    Ok(workers)
 }
 
 #[cfg(feature = "redis")]

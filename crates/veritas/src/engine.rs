@@ -20,6 +20,9 @@ pub struct Engine {
     pub(crate) sampler: Worker,
     pub(crate) optimizer: Worker,
     pub(crate) _prover: Worker,
+    /// Read the `MariaDB` and `MySQL` databases, where some are named, and advise on them.
+    #[cfg(feature = "mysql")]
+    pub(crate) _mysql: Vec<Worker>,
     /// Read the `PostgreSQL` databases, where some are named, and advise on them.
     #[cfg(feature = "postgres")]
     pub(crate) _postgres: Vec<Worker>,

@@ -31,16 +31,20 @@
 //! | `persist` | history, ledger and alert states in a data directory (embeds SQLite) |
 //! | `sqlite` | index advice for SQLite databases (embeds SQLite) |
 //! | `postgres` | readings, findings, index advice and proofs for PostgreSQL (`postgres-tls`: encrypted) |
+//! | `mysql` | readings, findings and indexes tried on copies for MariaDB and MySQL |
 //! | `tokio-postgres`, `deadpool` | clients of tokio-postgres that record what they run, and their pool |
 //! | `diesel`, `sea-orm` | their hooks |
 //! | `redis` | two-tier caches over Redis, and the view of a Redis server |
 //! | `tracing` | a `tracing` layer that records sqlx's statements |
 
 mod analysis;
+mod batching;
 mod builder;
 mod caching;
 mod engine;
 mod error;
+#[cfg(feature = "mysql")]
+mod mysql_target;
 #[cfg(feature = "postgres")]
 mod postgres_target;
 mod sampling;
@@ -56,6 +60,8 @@ mod worker;
 pub use builder::EngineBuilder;
 pub use engine::Engine;
 pub use error::StartError;
+#[cfg(feature = "mysql")]
+pub use mysql_target::MySqlOptions;
 #[cfg(feature = "postgres")]
 pub use postgres_target::PostgresOptions;
 pub use veritas_alert as alert;
@@ -71,6 +77,8 @@ pub use veritas_macros::profile;
 pub use veritas_macros::query;
 pub use veritas_model as model;
 pub use veritas_monitor as monitor;
+#[cfg(feature = "mysql")]
+pub use veritas_mysql as mysql;
 pub use veritas_optimize as optimize;
 #[cfg(feature = "postgres")]
 pub use veritas_postgres as postgres;

@@ -4,29 +4,16 @@ use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use serde_json::{Value, json};
 use veritas::{
+    database::server::{Diagnosis, Severity},
     model::{Clock, SystemClock},
-    postgres::{
-        doctor::{self, Diagnosis, Limits, Severity},
-        session::ConnectOptions,
-    },
+    mysql, postgres,
 };
 
 use crate::{failure::Failure, reference::print};
 
 /// Runs `veritas doctor URL`. Fails when something critical is found.
 pub(crate) fn run(url: &str, password_file: Option<&Path>, as_json: bool) -> Result<(), Failure> {
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    if !["postgresql", "postgres"].contains(&scheme) {
-        return Err(Failure::new(
-            Failure::USAGE,
-            anyhow::anyhow!("{scheme:?} is not a server that the doctor knows"),
-            "give postgresql://USER@HOST:PORT/DATABASE; a Redis server is given with --redis",
-        ));
-    }
-    let mut options = ConnectOptions::new(url);
-    options.password_file = password_file.map(Path::to_path_buf);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let diagnosis = doctor::examine(&options, &Limits::default(), &clock);
+    let diagnosis = examine(url, password_file)?;
     if as_json {
         print(format!("{}\n", serde_json::to_string_pretty(&to_json(&diagnosis))?).as_bytes())?;
     } else {
@@ -41,6 +28,29 @@ pub(crate) fn run(url: &str, password_file: Option<&Path>, as_json: bool) -> Res
         ));
     }
     Ok(())
+}
+
+/// Asks the doctor for the kind of server that the address names.
+fn examine(url: &str, password_file: Option<&Path>) -> Result<Diagnosis, Failure> {
+    let password_file = password_file.map(Path::to_path_buf);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    match url.split_once("://").map_or("", |(scheme, _)| scheme) {
+        "postgresql" | "postgres" => {
+            let mut options = postgres::session::ConnectOptions::new(url);
+            options.password_file = password_file;
+            Ok(postgres::doctor::examine(&options, &postgres::doctor::Limits::default(), &clock))
+        }
+        "mysql" | "mariadb" => {
+            let mut options = mysql::session::ConnectOptions::new(url);
+            options.password_file = password_file;
+            Ok(mysql::doctor::examine(&options, &mysql::findings::FindingOptions::default(), &clock))
+        }
+        other => Err(Failure::new(
+            Failure::USAGE,
+            anyhow::anyhow!("{other:?} is not a server that the doctor knows"),
+            "give postgresql://USER@HOST:PORT/DATABASE, mysql://… or mariadb://…; a Redis server is given with --redis",
+        )),
+    }
 }
 
 fn to_json(diagnosis: &Diagnosis) -> Value {

@@ -6,6 +6,7 @@ mod bad_input;
 mod caches;
 mod databases;
 mod demo;
+mod mariadb;
 mod process;
 mod proofs;
 mod reference;

@@ -84,6 +84,19 @@ fn a_postgresql_target_says_where_its_proofs_are_made_and_what_indexes_may_take(
 }
 
 #[test]
+fn a_mysql_target_says_whether_its_tables_may_be_copied() {
+    let of =
+        |file: &str| Loader::new().file("/etc/veritas.toml", file).load().expect("it is valid").config.mysql;
+    assert_eq!(of("[mysql]\nscratch = 'same_server'\n"), None);
+    let target = of("[targets]\nmysql = 'mysql://app@db/app'\n").expect("it is set");
+    assert_eq!((target.copies, target.password_file), (false, None));
+    let file = "[targets]\nmysql = 'mariadb://app@db/app'\nmysql_password_file = 'password'\n[mysql]\nscratch = 'same_server'\n";
+    let target = of(file).expect("it is set");
+    assert_eq!((target.url.as_str(), target.copies), ("mariadb://app@db/app", true));
+    assert_eq!(target.password_file.as_deref(), Some(Path::new("/etc/password")));
+}
+
+#[test]
 fn rules_are_read_whole() {
     let file = "[[alerts.rules]]\nname = 'low_disk'\nseries = 'system.disk.free_bytes'\nbelow = 1e9\nclear = 2_000_000_000\nhold = '5m'\nkeep_firing_for = 30\nseverity = 'critical'\ntitle = 'Low disk'\n";
     let rules = Loader::new().file("v.toml", file).load().expect("it is valid").config.alert_rules;

@@ -92,7 +92,7 @@ fn a_secret_is_never_repeated() {
     check_variable(
         "VERITAS_JWT_SECRET",
         "hunter2",
-        "VERITAS_JWT_SECRET: unknown environment variable\nhint: secrets are read from files: set VERITAS_JWT_SECRET_FILE, VERITAS_TARGETS_REDIS_PASSWORD_FILE or VERITAS_TARGETS_POSTGRES_PASSWORD_FILE",
+        "VERITAS_JWT_SECRET: unknown environment variable\nhint: secrets are read from files: set VERITAS_JWT_SECRET_FILE, VERITAS_TARGETS_REDIS_PASSWORD_FILE, VERITAS_TARGETS_POSTGRES_PASSWORD_FILE or VERITAS_TARGETS_MYSQL_PASSWORD_FILE",
     );
     check_variable(
         "VERITAS_TARGETS_REDIS",
@@ -103,6 +103,11 @@ fn a_secret_is_never_repeated() {
         "VERITAS_TARGETS_POSTGRES",
         "postgresql://app:hunter2@db/app",
         "VERITAS_TARGETS_POSTGRES: targets.postgres = …@db/app\" holds a password\nhint: write it to a file that only this user can read, and name that in targets.postgres_password_file",
+    );
+    check_variable(
+        "VERITAS_TARGETS_MYSQL",
+        "mariadb://app:hunter2@db/app",
+        "VERITAS_TARGETS_MYSQL: targets.mysql = …@db/app\" holds a password\nhint: write it to a file that only this user can read, and name that in targets.mysql_password_file",
     );
     check_variable(
         "VERITAS_POSTGRES_SCRATCH",

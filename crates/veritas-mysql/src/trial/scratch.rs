@@ -4,7 +4,7 @@ use mysql::Value;
 use veritas_database::server::Engine;
 use veritas_model::Bytes;
 
-use super::{Candidate, Measured, TrialError, measure};
+use super::{Candidate, Measured, TrialError, measure, values};
 use crate::{
     guard::Readable,
     session::{Session, SessionError, ident, qualified},
@@ -130,7 +130,29 @@ impl Scratch {
         self.session.run(&candidate.drop(&schema))
     }
 
-    pub(super) fn measure(&mut self, query: &Readable, values: &[Value]) -> Result<Measured, SessionError> {
+    /// Runs a statement with each vector, and adds up what it cost.
+    pub(super) fn measure_each(
+        &mut self,
+        query: &Readable,
+        vectors: &[Vec<Value>],
+    ) -> Result<Measured, SessionError> {
+        let mut all = Measured { rows_read: 0, rows: 0, digest: 0 };
+        for values in vectors {
+            let one = self.measure(query, values)?;
+            all.rows_read += one.rows_read;
+            all.rows += one.rows;
+            // What one call returns more is not made good by another one.
+            all.digest = all.digest.wrapping_mul(0x0100_0000_01b3).wrapping_add(one.digest);
+        }
+        Ok(all)
+    }
+
+    /// Samples values for the `?` of a statement from the copies.
+    pub(super) fn sample(&mut self, query: &Readable) -> Result<Option<Vec<Vec<Value>>>, SessionError> {
+        values::sampled(&mut self.session, query.sql())
+    }
+
+    fn measure(&mut self, query: &Readable, values: &[Value]) -> Result<Measured, SessionError> {
         // Once to read the pages and the statistics, once to count.
         measure(&mut self.session, query.sql(), values)?;
         measure(&mut self.session, query.sql(), values)

@@ -1,9 +1,12 @@
 //! The tests of the crate, on a real `MariaDB`.
 
+mod advice;
+mod doctor;
 mod guard;
 mod retiring;
 mod trial;
 mod view;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 

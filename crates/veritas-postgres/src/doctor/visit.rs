@@ -258,25 +258,6 @@ impl Listed {
     }
 }
 
-impl Fault {
-    /// Makes a fault; who examined gives it its code.
-    pub(super) fn new(severity: Severity, title: &str, detail: &str, fix: impl Into<String>) -> Self {
-        Self {
-            code: "",
-            severity,
-            title: title.to_owned(),
-            detail: detail.to_owned(),
-            fix: fix.into(),
-            evidence: Vec::new(),
-        }
-    }
-
-    /// Adds what was seen.
-    pub(super) fn seen(self, evidence: Vec<String>) -> Self {
-        Self { evidence, ..self }
-    }
-}
-
 /// Seconds as a parameter.
 pub(super) const fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()

@@ -5,6 +5,8 @@
 #[cfg(feature = "persist")]
 mod caching;
 mod embedding;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "persist")]
 mod persistence;
 #[cfg(feature = "persist")]
