@@ -6,9 +6,13 @@
 //! copy itself, where their rows are compared again. What differs anywhere is not offered,
 //! nor what saves too little. A rewrite is said, never applied: the text is the application's.
 //!
-//! Not measured, so not offered: batches of single statements and narrower select lists,
-//! of which the rows are not the statement's own.
+//! A batch is compared with the single statements that it stands for, a group of keys at a
+//! time. Not measured, so not offered: narrower select lists, of which the rows are not the
+//! statement's own. [`round`] chooses the statements, a few a turn.
 
+mod batch;
+mod finding;
+pub mod round;
 pub mod schema;
 mod stage;
 
@@ -18,16 +22,14 @@ use sqlparser::{
     dialect::PostgreSqlDialect,
     tokenizer::{Token, Tokenizer},
 };
-use veritas_database::fingerprint::normalize;
-use veritas_model::{
-    Cause, Clock, Finding, FindingKind, Impact, MeasuredGain, Observation, Subject, Timestamp, Unit,
-};
+use veritas_model::{Clock, MeasuredGain};
 use veritas_rewrite::{
     Dialect, Form, Rewrite, RewriteError, Rule, Schema, Usage,
     fuzz::{self, Value},
     rewrites_for,
 };
 
+pub use self::finding::{finding, shown};
 use crate::{
     guard::{Explainable, Guard, Refusal},
     rewrites::stage::{AsText, Stage},
@@ -64,6 +66,8 @@ pub struct Offer {
     pub rewrite: Rewrite,
     /// Random databases in which both returned the same.
     pub databases: u32,
+    /// Rows that the statement returned there, all of which were compared.
+    pub rows: u64,
     /// What the pairs on the copy showed.
     pub gain: MeasuredGain,
 }
@@ -180,21 +184,25 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn of(&mut self, rewrite: Rewrite) -> Result<Offer, Declined> {
-        if matches!(rewrite.form, Form::Batch { .. } | Form::Columns { .. }) {
+        if matches!(rewrite.form, Form::Columns { .. }) {
             return Err(Declined::Form);
         }
-        let databases = self.fuzzed(&rewrite)?;
-        let gain = self.measured(&rewrite)?;
+        let (databases, rows) = self.fuzzed(&rewrite)?;
+        let gain = if matches!(rewrite.form, Form::Batch { .. }) {
+            batch::measured(self, &rewrite)?
+        } else {
+            self.measured(&rewrite)?
+        };
         if !gain.results_equal {
             return Err(Declined::RowsDiffer);
         }
         if gain.gain < self.options.smallest_gain {
             return Err(Declined::TooLittle);
         }
-        Ok(Offer { rewrite, databases, gain })
+        Ok(Offer { rewrite, databases, rows, gain })
     }
 
-    fn fuzzed(&mut self, rewrite: &Rewrite) -> Result<u32, Declined> {
+    fn fuzzed(&mut self, rewrite: &Rewrite) -> Result<(u32, u64), Declined> {
         let reason = |reason: String| Declined::NotCompared { reason };
         let mut stage =
             Stage::open(self.scratch.session(), self.schema).map_err(|error| reason(error.to_string()))?;
@@ -208,7 +216,11 @@ impl Trial<'_> {
         if report.mismatch.is_some() {
             return Err(Declined::Refuted);
         }
-        if report.agrees() { Ok(report.databases) } else { Err(reason("no rows came back".to_owned())) }
+        if report.agrees() {
+            Ok((report.databases, report.rows))
+        } else {
+            Err(reason("no rows came back".to_owned()))
+        }
     }
 
     fn measured(&mut self, rewrite: &Rewrite) -> Result<MeasuredGain, Declined> {
@@ -356,49 +368,6 @@ fn replaced(sql: &str, mut write: impl FnMut(Option<&Token>, &Token) -> Option<S
         ControlFlow::Continue(())
     });
     done.is_continue().then_some(text)
-}
-
-/// Makes the finding that says an offer. `impact` is the statement's share of the time that
-/// is gone; `before` the finding of the same statement, if there was one.
-pub fn finding(
-    subject: Subject,
-    offer: &Offer,
-    impact: Impact,
-    found_at: Timestamp,
-    now: Timestamp,
-) -> Finding {
-    let Offer { rewrite, databases, gain } = offer;
-    let mut recommendation = format!("write the statement another way: {}", rewrite.note);
-    if let Some(index) = &rewrite.index {
-        recommendation.push_str("; it pays with ");
-        recommendation.push_str(index);
-    }
-    let checked = format!("the same rows on {databases} random databases and on real rows: {}", gain.method);
-    Finding {
-        id: Finding::identity(FindingKind::Rewrite, &subject),
-        kind: FindingKind::Rewrite,
-        subject,
-        cause: Cause::Rewritable {
-            rule: rewrite.rule.as_str().to_owned(),
-            rewritten: normalize(&rewrite.sql),
-            condition: rewrite.condition.clone(),
-            before: gain.before,
-            after: gain.after,
-            metric: gain.metric,
-            checked,
-        },
-        recommendation,
-        impact,
-        evidence: vec![
-            Observation::measured("pages_before", gain.before, Unit::Count, now),
-            Observation::measured("pages_after", gain.after, Unit::Count, now),
-            Observation::measured("seconds_before", gain.seconds_before, Unit::Seconds, now),
-            Observation::measured("seconds_after", gain.seconds_after, Unit::Seconds, now),
-        ],
-        callers: Vec::new(),
-        found_at,
-        seen_at: now,
-    }
 }
 
 #[cfg(test)]

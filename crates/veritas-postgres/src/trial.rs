@@ -11,6 +11,7 @@
 //! Nothing but what the [guard](crate::guard) has checked is executed, and only on a
 //! [`Scratch`]. Queries run in transactions that only read; writes are rolled back.
 
+mod batch;
 mod pairs;
 mod run;
 mod values;
@@ -20,6 +21,7 @@ use std::{sync::Arc, time::Duration};
 use veritas_model::{Clock, MeasuredGain};
 use veritas_statistics::Rng;
 
+pub use batch::{Group, batch};
 pub use pairs::{Gain, Pairs};
 pub use values::{Source, Vectors, of_calls, sampled};
 

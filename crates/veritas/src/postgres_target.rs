@@ -10,19 +10,20 @@ use std::{
 
 use veritas_api::Sources;
 use veritas_database::{Recorder, server::LatestReadings};
-use veritas_model::{Bytes, Clock, Condition, Finding, Proposal, Timestamp};
+use veritas_model::{Bytes, Clock, Condition, Finding, Monotonic, Proposal, Timestamp};
 use veritas_optimize::Optimizer;
 use veritas_postgres::{
     actuator::{ActuatorOptions, PostgresActuator},
     advice::{AdvisorOptions, PostgresAdvisor},
     findings,
+    rewrites::round::{Rewriter, RoundOptions},
     scratch::ScratchPlace,
     session::ConnectOptions,
     target::PostgresTarget,
     watch::Watch,
 };
 
-use crate::{analysis::Advisor, error::StartError, worker::Worker};
+use crate::{analysis::Advisor, batching, error::StartError, worker::Worker};
 
 /// How a `PostgreSQL` database is looked at, and where proposals for it are proven.
 #[derive(Debug, Clone)]
@@ -89,15 +90,19 @@ impl Registered {
             scratch: options.scratch,
             ..AdvisorOptions::default()
         };
+        let rewrites = RoundOptions::at(advice.scratch.clone());
         let said = Arc::new(Mutex::new(Said::default()));
         let mut watched = Watched {
             watch: Watch::new(Arc::clone(&target), Arc::clone(&target.latest)),
             advisor: PostgresAdvisor::new(Arc::clone(&target), advice),
+            rewriter: Rewriter::new(Arc::clone(&target), rewrites),
             said: Arc::clone(&said),
             sources: Arc::clone(sources),
             last: None,
+            noted: None,
             target,
         };
+        watched.go_on();
         let (clock, health) = (Arc::clone(&sources.clock), Arc::clone(&sources.health));
         let worker =
             Worker::start("postgres", clock, health, move || options.interval, move || watched.tick())
@@ -115,13 +120,44 @@ struct Watched {
     target: Arc<PostgresTarget>,
     watch: Watch,
     advisor: PostgresAdvisor,
+    rewriter: Rewriter,
     said: Arc<Mutex<Said>>,
     sources: Arc<Sources>,
     /// When the reading was begun that was last advised on.
     last: Option<Timestamp>,
+    /// When it was written down last how indexes are used.
+    noted: Option<Monotonic>,
 }
 
 impl Watched {
+    /// How often it is written down how indexes are used. A crash loses no evidence: since when
+    /// each is watched stands in the first note.
+    const BETWEEN_NOTES: Duration = Duration::from_hours(1);
+
+    fn note_key(&self) -> String {
+        format!("index usage of {}", self.target.name)
+    }
+
+    /// Goes on from what was known of the use of indexes before a restart.
+    fn go_on(&self) {
+        match self.sources.control.note(&self.note_key()) {
+            Ok(Some(note)) => self.advisor.go_on_from(&note),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "how indexes were used before is not known"),
+        }
+    }
+
+    fn write_down(&mut self) {
+        let now = self.sources.clock.monotonic();
+        if self.noted.is_some_and(|noted| now.since(noted) < Self::BETWEEN_NOTES) {
+            return;
+        }
+        match self.sources.control.put_note(&self.note_key(), &self.advisor.usage_note()) {
+            Ok(()) => self.noted = Some(now),
+            Err(error) => tracing::warn!(%error, "how indexes are used was not written down"),
+        }
+    }
+
     fn tick(&mut self) {
         let name = &self.target.name;
         let health = &self.sources.health;
@@ -132,7 +168,8 @@ impl Watched {
             return;
         }
         let now = self.sources.clock.now();
-        let advice = self.advisor.advise(reading, &self.sources.database.snapshot(), now);
+        let snapshot = self.sources.database.snapshot();
+        let advice = self.advisor.advise(reading, &snapshot, now);
         for skipped in &advice.skipped {
             tracing::debug!(target = name, statement = skipped.name, reason = skipped.reason, "left alone");
         }
@@ -140,7 +177,18 @@ impl Watched {
         health.set(&format!("advice:{name}"), condition);
         let mut findings = findings::of_reading(reading, readings.before.as_deref());
         findings.extend(advice.findings);
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        *said = Said { findings, proposals: advice.proposals };
+        // What is known is said before rewrites are tried, which takes longer.
+        let known = findings.len();
+        self.say(Said { findings: findings.clone(), proposals: advice.proposals.clone() });
+        let repeated = batching::repeated(&self.sources.database.findings(now));
+        findings.extend(self.rewriter.round(reading, &snapshot, &repeated, now));
+        if findings.len() > known {
+            self.say(Said { findings, proposals: advice.proposals });
+        }
+        self.write_down();
+    }
+
+    fn say(&self, what: Said) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
 }

@@ -182,7 +182,7 @@ impl<'a> FromSql<'a> for Raw<'a> {
 
 /// A value as text, whatever type the server wants.
 #[derive(Debug)]
-struct AsText<'a>(Option<&'a str>);
+pub(super) struct AsText<'a>(pub(super) Option<&'a str>);
 
 impl ToSql for AsText<'_> {
     fn to_sql(

@@ -1,14 +1,23 @@
 //! Rewrites that are checked and measured on copies of real tables.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use veritas_model::{Cause, Clock, Fingerprint, Impact, Subject, SystemClock, WorkMetric};
+use veritas_database::{Recorder, RecorderOptions, Value, fingerprint::fingerprint};
+use veritas_model::{
+    Cause, Clock, Finding, FindingKind, Fingerprint, Impact, Subject, SystemClock, WorkMetric,
+};
 use veritas_postgres::{
+    guard::Guard,
     plan::Relation,
-    rewrites::{self, Declined, Options, Outcome},
+    rewrites::{
+        self, Declined, Options, Outcome,
+        round::{Rewriter, RoundOptions},
+    },
     scratch::{Scratch, ScratchLimits, ScratchPlace},
     session::{ConnectOptions, Session},
-    trial::Effort,
+    target::PostgresTarget,
+    trial::{self, Effort, Group},
+    view::View,
 };
 use veritas_rewrite::{Rule, Schema, Usage};
 use veritas_testkit::{Database, Postgres};
@@ -50,7 +59,11 @@ impl Bench {
     }
 
     fn look(&mut self, sql: &str, vectors: &[Vec<Option<String>>]) -> Outcome {
-        let (schema, usage) = (&self.schema, Usage::default());
+        self.look_at(sql, vectors, false)
+    }
+
+    fn look_at(&mut self, sql: &str, vectors: &[Vec<Option<String>>], repeated: bool) -> Outcome {
+        let (schema, usage) = (&self.schema, Usage { repeated, columns: None });
         rewrites::look(&mut self.scratch, sql, schema, &usage, vectors, &OPTIONS, &self.clock)
             .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
@@ -139,4 +152,110 @@ fn the_copies_are_where_they_were_after_random_databases_stood_in_their_place() 
     let rows = bench.scratch.session().simple(count).unwrap();
     assert_eq!(rows, [[Some("20000".to_owned())], [Some("0".to_owned())]]);
     assert_eq!(bench.database.psql("SELECT count(*) FROM orders"), "20000\n");
+}
+
+/// The outcome of the batch of a statement; of other rules nothing is asked.
+fn of_batch(outcome: &Outcome) -> Result<&rewrites::Offer, &Declined> {
+    let offer = outcome.offers.iter().find(|offer| offer.rewrite.rule == Rule::SingleToBatch);
+    let declined = outcome.declined.iter().find(|(rule, _)| *rule == Rule::SingleToBatch);
+    match (offer, declined) {
+        (Some(offer), _) => Ok(offer),
+        (None, Some((_, declined))) => Err(declined),
+        (None, None) => panic!("no batch was looked at: {outcome:?}"),
+    }
+}
+
+#[test]
+fn a_statement_for_each_key_is_compared_with_one_for_all() {
+    let mut bench = Bench::new();
+    let keys = vectors(&["17", "18", "19", "20", "21"]);
+    // Nothing serves the key: each single statement reads the table.
+    let outcome = bench.look_at("SELECT note, placed FROM orders WHERE customer = $1", &keys, true);
+    let offer = of_batch(&outcome).unwrap_or_else(|declined| panic!("{declined}"));
+    assert_eq!(offer.gain.metric, WorkMetric::Buffers);
+    assert!(offer.gain.gain > 0.5 && offer.gain.results_equal && offer.rows > 0, "{offer:?}");
+    assert!(offer.rewrite.sql.contains("= ANY(CAST($1 AS INTEGER[]))"), "{}", offer.rewrite.sql);
+    assert!(offer.gain.method.contains("3 single statements and one batch"), "{}", offer.gain.method);
+    // One that nobody repeats has no batch.
+    let once = bench.look("SELECT note, placed FROM orders WHERE customer = $1", &keys);
+    assert!(once.offers.iter().all(|offer| offer.rewrite.rule != Rule::SingleToBatch), "{once:?}");
+    // Without two keys there is no pair.
+    let outcome = bench.look_at("SELECT note FROM orders WHERE customer = $1", &keys[..1], true);
+    assert!(matches!(of_batch(&outcome), Err(Declined::NotMeasured { .. })), "{outcome:?}");
+    // Where an index serves the key the pages are about the same; what is left is the time.
+    let outcome = bench.look_at("SELECT name FROM customers WHERE id = $1", &keys, true);
+    assert!(matches!(of_batch(&outcome), Ok(_) | Err(Declined::TooLittle)), "{outcome:?}");
+}
+
+#[test]
+fn a_batch_that_returns_other_rows_is_found_out() {
+    let mut bench = Bench::new();
+    let checked = |bench: &mut Bench, sql: &str| Guard::new(bench.scratch.session()).check(sql).unwrap();
+    let single = checked(&mut bench, "SELECT note FROM orders WHERE customer = $1");
+    let right =
+        checked(&mut bench, "SELECT note, customer FROM orders WHERE customer = ANY(CAST($1 AS int[]))");
+    let wrong =
+        checked(&mut bench, "SELECT note, customer FROM orders WHERE customer >= ANY(CAST($1 AS int[]))");
+    let single_values = vectors(&["17", "18"]);
+    let group = || Group { single: single_values.clone(), batch: vec![Some("{17,18}".to_owned())] };
+    let mut equal = |batch| {
+        let effort = Effort { pairs: 4, time: Duration::from_mins(1) };
+        trial::batch(&mut bench.scratch, &single, batch, &[group()], effort, &bench.clock)
+            .unwrap()
+            .results_equal
+    };
+    assert!(equal(&right));
+    assert!(!equal(&wrong));
+}
+
+#[test]
+fn a_round_looks_at_one_statement_a_turn_and_remembers() {
+    let bench = Bench::new();
+    let options = ConnectOptions::new(bench.database.url());
+    let target = Arc::new(PostgresTarget::new("shop", options.clone(), Arc::clone(&bench.clock)));
+    let recorder = Recorder::new(RecorderOptions::default(), Arc::clone(&bench.clock));
+    let (of_day, by_customer) = (
+        "SELECT id, note FROM orders WHERE date(placed) = $1 AND note <> 'it''s 5'",
+        "SELECT note, placed FROM orders WHERE customer = $1",
+    );
+    for day in 1..=9 {
+        let values = [Value::Text(format!("2024-02-0{day}"))];
+        recorder.statement(of_day).parameters(&values).finish(24, None);
+        let values = [Value::Integer(4_000 + day)];
+        recorder.statement(by_customer).parameters(&values).finish(10, None);
+    }
+    let repeated = BTreeSet::from([fingerprint(by_customer)]);
+    let look = RoundOptions { look: OPTIONS, ..RoundOptions::at(ScratchPlace::SameServer) };
+    let mut rewriter = Rewriter::new(Arc::clone(&target), look);
+    let mut turn = || -> Vec<Finding> {
+        let view = View::of(&target);
+        let reading = view.read(&mut Session::connect(&options).unwrap());
+        rewriter.round(&reading, &recorder.snapshot(), &repeated, bench.clock.now())
+    };
+    let first = turn();
+    let [batch] = &first[..] else { panic!("one statement a turn: {first:#?}") };
+    assert_eq!(batch.kind, FindingKind::NPlusOne);
+    assert!(batch.recommendation.contains("= ANY(CAST($1 AS INTEGER[]))"), "{}", batch.recommendation);
+    let second = turn();
+    let kinds: Vec<FindingKind> = second.iter().map(|finding| finding.kind).collect();
+    assert_eq!(kinds, [FindingKind::NPlusOne, FindingKind::Rewrite]);
+    let rewrite = &second[1];
+    let named = |name: &str| rewrite.evidence.iter().find(|seen| seen.name == name).map(|seen| seen.value);
+    assert!(named("databases_fuzzed") > Some(20.0) && named("rows_compared") > Some(0.0), "{rewrite:?}");
+    assert!(named("measured_gain") > Some(0.9), "{rewrite:?}");
+    let shown = format!("{second:?}");
+    assert!(!shown.contains("it's") && !shown.contains("2024-02") && !shown.contains("4001"), "{shown}");
+    // A third turn makes no copy: it says what is known.
+    let databases = "SELECT max(oid::bigint) FROM pg_database";
+    let before = bench.database.psql(databases);
+    let third = turn();
+    assert_eq!(third.len(), 2);
+    assert_eq!(bench.database.psql(databases), before);
+    // Another index is another state: all is looked at anew.
+    bench.database.psql("CREATE INDEX by_customer ON orders (customer)");
+    let fourth = turn();
+    assert!(
+        fourth.len() < 2 || fourth.iter().all(|finding| finding.kind != FindingKind::Rewrite),
+        "{fourth:?}"
+    );
 }

@@ -11,6 +11,8 @@ mod mysql;
 mod persistence;
 #[cfg(feature = "persist")]
 mod recovery;
+#[cfg(feature = "postgres")]
+mod rewrites;
 #[cfg(feature = "redis")]
 mod tiered;
 #[cfg(feature = "tracing")]
