@@ -43,10 +43,6 @@ const WIDTH_MARGIN: f64 = 0.02;
 /// It does not fall below this: values that were seen on a page are alike.
 const LEAST_WIDTH_MARGIN: f64 = 0.004;
 
-/// Where rows are taken to have fallen on keys at random and have not: how the last list of
-/// each key fills its page.
-const SPREAD_MARGIN: f64 = 0.01;
-
 /// Rows that one page of a BRIN summary stands for, in pages of the table
 /// (`pages_per_range`).
 const BRIN_RANGE: f64 = 128.0;
@@ -81,18 +77,30 @@ fn columns<'a>(spec: &IndexSpec, facts: &'a TableFacts) -> Option<Vec<&'a Column
 
 fn btree(spec: &IndexSpec, facts: &TableFacts, rows: f64) -> Option<SizeEstimate> {
     let columns = columns(spec, facts)?;
-    let mean = btree_pages(spec, facts, &columns, rows, End::Mean, Lean::Mean);
-    let low = btree_pages(spec, facts, &columns, rows, End::Low, Lean::Low);
-    let high = btree_pages(spec, facts, &columns, rows, End::High, Lean::High);
+    let (low, mean, high) = range(spec, facts, &columns, rows, (Lean::Low, Lean::High));
+    let margin = MARGIN + columns.iter().map(|column| width_margin(column)).fold(0.0, f64::max);
+    Some(estimate(low * (1.0 - margin), mean, high * (1.0 + margin) + 1.0))
+}
+
+/// Returns the fewest pages, those to expect, and the most.
+fn range(
+    spec: &IndexSpec,
+    facts: &TableFacts,
+    columns: &[&ColumnFacts],
+    rows: f64,
+    leans: (Lean, Lean),
+) -> (f64, f64, f64) {
+    let pages = |end, lean, is_even| btree_pages(spec, facts, columns, rows, Taken { end, lean, is_even });
+    let mean = pages(End::Mean, Lean::Mean, false);
+    let mut ends = vec![mean, pages(End::Low, leans.0, false), pages(End::High, leans.1, false)];
     let keys = &columns[..spec.keys.len()];
     let names: Vec<&str> = keys.iter().map(|column| column.name.as_str()).collect();
-    let is_guessed = shares_lists(spec, keys) && facts.spread(&names).is_none();
-    let margin = MARGIN
-        + columns.iter().map(|column| width_margin(column)).fold(0.0, f64::max)
-        + if is_guessed { SPREAD_MARGIN } else { 0.0 };
+    if shares_lists(spec, keys) && facts.spread(&names).is_none() {
+        ends.extend([pages(End::Low, leans.0, true), pages(End::High, leans.1, true)]);
+    }
     // Not monotonous: a few rows more per key may fill a posting list better.
-    let (low, high) = (low.min(mean), high.max(mean));
-    Some(estimate(low * (1.0 - margin), mean, high * (1.0 + margin) + 1.0))
+    let least = ends.iter().copied().fold(mean, f64::min);
+    (least, mean, ends.iter().copied().fold(mean, f64::max))
 }
 
 /// Returns whether equal keys share their place. What `nbtsort.c` asks: every operator
@@ -105,15 +113,15 @@ fn shares_lists(spec: &IndexSpec, keys: &[&ColumnFacts]) -> bool {
 }
 
 /// Returns by what share of its size an index is not known because it is not known how
-/// many of its keys are distinct; 0 when that does not matter. `None` as in [`bytes`].
+/// many of its keys are distinct, and how many rows each has; 0 when that does not matter.
+/// `None` as in [`bytes`].
 pub fn doubt(spec: &IndexSpec, facts: &TableFacts) -> Option<f64> {
     let columns = columns(spec, facts)?;
     if spec.method != Method::BTree || !shares_lists(spec, &columns[..spec.keys.len()]) {
         return Some(0.0);
     }
-    let pages = |end| btree_pages(spec, facts, &columns, facts.rows, end, Lean::Mean);
-    let (low, mean, high) = (pages(End::Low), pages(End::Mean), pages(End::High));
-    Some((high.max(mean) - low.min(mean)) / mean)
+    let (low, mean, high) = range(spec, facts, &columns, facts.rows, (Lean::Mean, Lean::Mean));
+    Some((high - low) / mean)
 }
 
 /// Returns what the widths of a column leave open.
@@ -126,13 +134,21 @@ fn width_margin(column: &ColumnFacts) -> f64 {
     (WIDTH_MARGIN * (100.0 / seen).sqrt()).max(LEAST_WIDTH_MARGIN)
 }
 
+/// What is taken of what is not known for sure.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    end: End,
+    lean: Lean,
+    /// Every key of a group has as many rows, where nobody looked; else they fell at random.
+    is_even: bool,
+}
+
 fn btree_pages(
     spec: &IndexSpec,
     facts: &TableFacts,
     columns: &[&ColumnFacts],
     rows: f64,
-    end: End,
-    lean: Lean,
+    Taken { end, lean, is_even }: Taken,
 ) -> f64 {
     if rows < 1.0 {
         return 1.0;
@@ -142,6 +158,7 @@ fn btree_pages(
     let (items, leaves) = if shares_lists(spec, keys) {
         groups::of(facts, keys, rows, end)
             .into_iter()
+            .map(|group| if is_even { group.evened() } else { group })
             .map(|group| {
                 Items::deduplicated(&group, |width| match width {
                     Some(width) => tuples::sizes_of_width(columns, lean, width),

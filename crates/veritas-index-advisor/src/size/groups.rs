@@ -29,6 +29,22 @@ pub(super) struct Alike {
 }
 
 impl Group {
+    /// Returns the same group with as many rows for each key, unless it is known how many.
+    pub(super) fn evened(self) -> Self {
+        if self.kinds.is_some() || self.keys <= 1.5 {
+            return self;
+        }
+        let mean = (self.rows / self.keys).clamp(1.0, 4e9);
+        let part = mean.fract();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
+        let times = mean as u32;
+        let kinds = vec![
+            Alike { times, share: 1.0 - part, width: None },
+            Alike { times: times + 1, share: part, width: None },
+        ];
+        Self { kinds: Some(kinds), ..self }
+    }
+
     /// Returns a group whose rows fell on its keys at random.
     pub(super) const fn random(rows: f64, keys: f64) -> Self {
         Self { rows, keys, kinds: None }
