@@ -104,6 +104,23 @@ pub enum ProposalState {
 }
 
 impl ProposalState {
+    /// What the reason begins with of a proposal that nobody could measure.
+    const NOT_MEASURED: &str = "it could not be measured: ";
+
+    /// Returns the state of a proposal that could not be measured, for the reason that is given.
+    pub fn not_measured(why: impl std::fmt::Display) -> Self {
+        Self::NotProven(format!("{}{why}", Self::NOT_MEASURED))
+    }
+
+    /// Returns whether it was run, with and without the change.
+    fn was_executed(&self) -> bool {
+        match self {
+            Self::Proven(_) => true,
+            Self::NotProven(reason) => !reason.starts_with(Self::NOT_MEASURED),
+            _ => false,
+        }
+    }
+
     /// Returns the word used in JSON and tables.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -128,18 +145,54 @@ pub struct ProposalRecord {
 }
 
 impl ProposalRecord {
-    /// Returns how well it is known what the proposal brings.
-    pub const fn level(&self) -> ProofLevel {
+    /// Returns how well it is known what the proposal brings. One that could not be measured is
+    /// known as well as before.
+    pub fn level(&self) -> ProofLevel {
         match &self.state {
             ProposalState::Applied => ProofLevel::Live,
-            ProposalState::Proven(_) | ProposalState::NotProven(_) => ProofLevel::Executed,
-            ProposalState::Proposed | ProposalState::Dismissed => {
-                if self.proposal.estimate.is_some() {
-                    ProofLevel::WhatIf
-                } else {
-                    ProofLevel::Rule
-                }
-            }
+            state if state.was_executed() => ProofLevel::Executed,
+            _ if self.proposal.estimate.is_some() => ProofLevel::WhatIf,
+            _ => ProofLevel::Rule,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(state: ProposalState, estimated: bool, expected: ProofLevel) {
+        let plan = Plan {
+            target: "shop".into(),
+            forward: "a".into(),
+            inverse: "b".into(),
+            object: "c".into(),
+            scope: Vec::new(),
+        };
+        let estimate =
+            Estimate { before: 2.0, after: 1.0, unit: "u".into(), bytes: None, method: "m".into() };
+        let kind = ChangeKind::IndexCreate;
+        let proposal = Proposal {
+            id: Proposal::identity(kind, &plan),
+            finding: None,
+            kind,
+            summary: "s".into(),
+            plan,
+            estimate: estimated.then_some(estimate),
+            proposed_at: Timestamp::default(),
+        };
+        let record = ProposalRecord { proposal, state, changed_at: Timestamp::default() };
+        assert_eq!(record.level(), expected, "{:?}", record.state);
+    }
+
+    #[test]
+    fn what_could_not_be_measured_is_known_as_well_as_before() {
+        check(ProposalState::Proposed, true, ProofLevel::WhatIf);
+        check(ProposalState::not_measured("no space"), true, ProofLevel::WhatIf);
+        check(ProposalState::not_measured("no space"), false, ProofLevel::Rule);
+        check(ProposalState::NotProven("the gain is too small".into()), true, ProofLevel::Executed);
+        check(ProposalState::Applied, false, ProofLevel::Live);
+        check(ProposalState::Dismissed, false, ProofLevel::Rule);
     }
 }

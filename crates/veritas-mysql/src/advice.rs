@@ -93,7 +93,11 @@ impl MySqlAdvisor {
                     continue;
                 }
                 left -= 1;
-                let outcome = self.look(statement, recorded);
+                let outcome = if reading.is_replica {
+                    Outcome::Not("it is a replica: indexes are made on its primary".to_owned())
+                } else {
+                    self.look(statement, recorded)
+                };
                 self.known.insert(fingerprint, (schema, outcome));
             }
             match self.known.get(&fingerprint) {

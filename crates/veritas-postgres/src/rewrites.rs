@@ -11,6 +11,7 @@
 //! statement's own. [`round`] chooses the statements, a few a turn.
 
 mod batch;
+mod by_rule;
 mod finding;
 pub mod round;
 pub mod schema;
@@ -29,7 +30,10 @@ use veritas_rewrite::{
     rewrites_for,
 };
 
-pub use self::finding::{finding, shown};
+pub use self::{
+    by_rule::{ByRule, by_rule},
+    finding::{finding, shown},
+};
 use crate::{
     guard::{Explainable, Guard, Refusal},
     rewrites::stage::{AsText, Stage},

@@ -7,6 +7,7 @@ use serde_json::json;
 use veritas::postgres::{
     guard::{Guard, LONGEST, Parameters},
     plan::Plan,
+    rewrites::{ByRule, by_rule},
     session::Session,
 };
 
@@ -30,10 +31,12 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
         let hint = "give each `$n` a --value, or cast it in the statement: `$1::bigint`";
         Failure::new(Failure::GENERAL, error, hint)
     })?;
+    // What the rules cannot read has a plan all the same.
+    let others = by_rule(&mut session, &statement).unwrap_or_default();
     if arguments.json {
-        return print(format!("{}\n", serde_json::to_string_pretty(&to_json(&plan))?).as_bytes());
+        return print(format!("{}\n", serde_json::to_string_pretty(&to_json(&plan, &others))?).as_bytes());
     }
-    print(render(&plan)?.as_bytes())
+    print(render(&plan, &others)?.as_bytes())
 }
 
 /// Returns the statement, from stdin where that is asked for; bounded either way.
@@ -50,7 +53,7 @@ fn read(given: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn to_json(plan: &Plan) -> serde_json::Value {
+fn to_json(plan: &Plan, others: &[ByRule]) -> serde_json::Value {
     let nodes = plan.nodes().map(|node| {
         json!({
             "node": node.kind.as_str(),
@@ -66,15 +69,34 @@ fn to_json(plan: &Plan) -> serde_json::Value {
         "shape": format!("{:016x}", plan.shape()),
         "plan": plan.text_without_literals(),
         "nodes": nodes.collect::<Vec<_>>(),
+        "rewrites": others.iter().map(|other| json!({
+            "rule": other.rule,
+            "sql": other.sql,
+            "condition": other.condition,
+            "note": other.note,
+            "level": "rule",
+        })).collect::<Vec<_>>(),
     })
 }
 
-fn render(plan: &Plan) -> Result<String, Failure> {
+fn render(plan: &Plan, others: &[ByRule]) -> Result<String, Failure> {
     let mut text = plan.text_without_literals();
     if !text.ends_with('\n') {
         text.push('\n');
     }
     let whose = if plan.generic { "for all values" } else { "for these values" };
     writeln!(text, "\nThe plan {whose}, estimated cost {:.2}. Nothing was run.", plan.cost())?;
+    if !others.is_empty() {
+        writeln!(
+            text,
+            "\nOther ways to write it; rules say that they return the same, and none was measured:"
+        )?;
+    }
+    for other in others {
+        writeln!(text, "\n{}: {}\n  {}", other.rule, other.note, other.sql)?;
+        if let Some(condition) = &other.condition {
+            writeln!(text, "  provided that {condition}")?;
+        }
+    }
     Ok(text)
 }

@@ -78,6 +78,17 @@ fn a_statement_is_explained_and_not_run() {
     assert_eq!(custom["generic"], false);
     assert!(!custom["plan"].as_str().unwrap().contains("77"), "{custom:#}");
 
+    let sql = "SELECT id FROM orders WHERE customer_id + 1 = 78";
+    let other = &json(&explain(sql, &[]))["rewrites"][0];
+    assert_eq!(
+        (&other["rule"], &other["level"]),
+        (&"arithmetic_to_value".into(), &"rule".into()),
+        "{other:#}"
+    );
+    assert!(!other["sql"].as_str().unwrap().contains("78"), "a literal is shown: {other:#}");
+    let text = run(directory.path(), &["explain", sql, "--postgres", &database.url()]).stdout;
+    assert!(String::from_utf8_lossy(&text).contains("none was measured"));
+
     let refused = explain("DELETE FROM orders; DROP TABLE orders", &[]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(1) && said.contains("hint: "), "{said}");

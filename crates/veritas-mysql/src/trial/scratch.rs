@@ -68,6 +68,13 @@ impl Scratch {
 
     fn fill(&mut self, tables: &[String]) -> Result<(), TrialError> {
         let Self { session, schema, database, .. } = self;
+        // At this level the rows that are copied are read as they were, without a lock on
+        // them: nobody who writes waits for us, nor we for him.
+        session
+            .run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            .map_err(server("choose how rows are read"))?;
+        // Copies are nothing for replicas; without the right to say so they go there too.
+        drop(session.run("SET SESSION sql_log_bin = 0"));
         // Held for as long as we are connected: whoever sweeps sees that we live.
         session
             .query_with("SELECT GET_LOCK(?, 0)", vec![Value::from(schema.as_str())])

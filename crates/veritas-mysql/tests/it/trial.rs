@@ -100,6 +100,21 @@ fn what_no_index_helps_is_left_alone() {
 }
 
 #[test]
+fn rows_that_somebody_changes_are_copied_without_a_lock_on_them() {
+    let database = MariaDb::start_alone(&["--log-bin", "--binlog-format=ROW"]).database();
+    database.sql(EVENTS);
+    let options = options(&database);
+    let mut writer = Session::connect_writing(&options).unwrap();
+    writer.run("BEGIN").unwrap();
+    writer.run("UPDATE events SET kind = 77 WHERE id = 5").unwrap();
+    let best = tried(&options, "SELECT id FROM events WHERE kind = ?", &[Value::Int(3)]).unwrap();
+    assert_eq!(best[0].candidate.columns, ["kind"], "{best:?}");
+    writer.run("COMMIT").unwrap();
+    let written = database.sql("SHOW BINLOG EVENTS");
+    assert!(written.contains("events") && !written.contains("veritas_scratch"), "a copy went to the replicas");
+}
+
+#[test]
 fn copies_are_made_only_where_allowed_and_only_so_large() {
     let database = MariaDb::start().database();
     database.sql(EVENTS);

@@ -104,7 +104,7 @@ impl Optimizer {
                     return Ok(());
                 }
                 self.succeeded(subject);
-                ProposalState::NotProven(format!("it could not be measured: {error}"))
+                ProposalState::not_measured(error)
             }
         };
         let _ledger = locked(&self.ledger);

@@ -15,19 +15,19 @@ use std::{
 
 use veritas_database::{StatementSnapshot, server::ServerReading};
 use veritas_model::{Bytes, Finding, FindingKind, Fingerprint, Impact, Monotonic, Timestamp, stable_hash};
-use veritas_rewrite::{Dialect, Rule, Schema, Usage, rewrites_for};
+use veritas_rewrite::{Rule, Schema, Usage};
 
 use self::statements::{Candidate, candidates};
 use super::{
     Offer, Options,
+    by_rule::offered,
     finding::{checked, evidence, finding, shown},
-    look, schema,
+    look,
 };
 use crate::{
-    guard::{Explainable, Guard},
-    plan::Relation,
+    guard::Explainable,
     scratch::{Scratch, ScratchLimits, ScratchPlace},
-    session::{Session, SessionError},
+    session::Session,
     target::PostgresTarget,
     trial::{self, Effort},
 };
@@ -167,7 +167,7 @@ impl Rewriter {
     ) -> Vec<Finding> {
         let usage = Usage { repeated: candidate.repeated, columns: None };
         let (statement, schema) = match offered(session, &candidate.sql, &usage) {
-            Ok(Some(known)) => known,
+            Ok(Some((statement, schema, _))) => (statement, schema),
             Ok(None) => return Vec::new(),
             Err(reason) => {
                 tracing::debug!(statement = candidate.subject.name(), reason, "no rewrite is looked for");
@@ -238,33 +238,6 @@ fn said(offers: Vec<Offer>, candidate: &Candidate, impact: Impact, now: Timestam
         said
     });
     best.into_iter().chain(batch).collect()
-}
-
-/// Returns a statement and the schema of its tables where the rules have something to offer
-/// for it. Nothing is run.
-///
-/// # Errors
-///
-/// Why it is not looked at, without literals.
-pub fn offered(
-    session: &mut Session,
-    sql: &str,
-    usage: &Usage,
-) -> Result<Option<(Explainable, Schema)>, String> {
-    let statement = Guard::new(session).check(sql).map_err(|refusal| refusal.to_string())?;
-    if !statement.is_query() || !statement.is_repeatable() || statement.relations().is_empty() {
-        return Ok(None);
-    }
-    let is_ours =
-        |relation: &Relation| !["pg_catalog", "information_schema"].contains(&relation.schema.as_str());
-    if !statement.relations().iter().all(is_ours) {
-        return Ok(None);
-    }
-    let schema =
-        schema::read(session, statement.relations()).map_err(|error: SessionError| error.to_string())?;
-    let rewrites =
-        rewrites_for(sql, Dialect::PostgreSql, &schema, usage).map_err(|error| error.to_string())?;
-    Ok((!rewrites.is_empty()).then_some((statement, schema)))
 }
 
 /// The tables and indexes that there are, as a number: what was found holds for these.
