@@ -62,7 +62,8 @@ pub struct AdvisorOptions {
     pub plans: u32,
     /// Statements that are looked at, those that cost most first.
     pub statements: usize,
-    /// Statements called less often within the window are left alone.
+    /// Statements that the server has counted less often are left alone. All calls count, not
+    /// those of a window: what takes longer than a window ends in few of them.
     pub fewest_calls: u64,
     /// How long an index must have been watched without a scan before it is called unused.
     pub disuse: Duration,
@@ -135,8 +136,11 @@ struct Case {
     fingerprint: Fingerprint,
     name: String,
     normalized: String,
+    /// Calls and seconds within the window.
     calls: f64,
     seconds: f64,
+    /// Calls that were counted in all.
+    counted: u64,
     input: Input,
 }
 
@@ -219,9 +223,8 @@ impl PostgresAdvisor {
                 .collect(),
             Err(_) => snapshot.statements.iter().filter_map(of_recorder).collect(),
         };
-        #[expect(clippy::cast_precision_loss, reason = "a number of calls that is asked for is small")]
-        let fewest = self.options.fewest_calls as f64;
-        cases.retain(|case| case.calls >= fewest && case.seconds > 0.0);
+        let fewest = self.options.fewest_calls;
+        cases.retain(|case| case.counted >= fewest && case.calls > 0.0 && case.seconds > 0.0);
         cases.sort_by(|left, right| right.seconds.total_cmp(&left.seconds));
         cases.truncate(self.options.statements);
         cases
@@ -367,6 +370,7 @@ fn of_server(
         normalized: statement.normalized.clone(),
         calls,
         seconds,
+        counted: now.count,
         input: Input { name: name.clone(), sql, values, weight: seconds },
         name,
     })
@@ -382,6 +386,7 @@ fn of_recorder(statement: &StatementStatistics) -> Option<Case> {
         normalized: statement.normalized.to_string(),
         calls,
         seconds: statement.total_seconds,
+        counted: statement.calls,
         input: Input { name: statement.name.clone(), sql, values, weight: statement.total_seconds },
     })
 }

@@ -147,7 +147,7 @@ fn selects_all(text: &str) -> bool {
             "(" => depth += 1,
             ")" => depth = depth.saturating_sub(1),
             "select" if depth == 0 => in_list = true,
-            "from" if depth == 0 => in_list = false,
+            "from" if depth == 0 && before != "distinct" => in_list = false,
             "*" if depth == 0 && in_list => {
                 let ends = words.get(at + 1).is_none_or(|next| matches!(next.as_str(), "," | "from"));
                 if ends && matches!(before, "select" | "," | "." | "distinct" | "all") {
@@ -167,9 +167,14 @@ mod tests {
 
     #[test]
     fn a_star_counts_in_the_outermost_list_only() {
-        for text in
-            ["select * from t", "select t.*, u.a from t", "select distinct * from t", "select a, * from t"]
-        {
+        for text in [
+            "select * from t",
+            "select t.*, u.a from t",
+            "select distinct * from t",
+            "select a, * from t",
+            "select a is distinct from b, t.* from t",
+            "select extract(? from a), t.* from t",
+        ] {
             assert!(selects_all(text), "{text}");
         }
         for text in [

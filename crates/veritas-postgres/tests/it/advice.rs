@@ -243,6 +243,22 @@ fn a_turn_proposes_what_the_servers_statements_want_and_the_same_each_time() {
 }
 
 #[test]
+fn a_statement_that_ends_once_in_a_window_is_looked_at() {
+    let database = shop();
+    database.extension("hypopg").extension("pg_stat_statements");
+    let mut scene = Scene::new(&database);
+    // As one that takes longer than a window does.
+    let run = || database.psql("SELECT count(*) FROM orders WHERE customer_id = 7");
+    let kinds = |advice: &Advice| advice.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>();
+    run();
+    let once = scene.turn(Duration::from_mins(1));
+    assert!(!kinds(&once).contains(&FindingKind::MissingIndex), "one call is an accident: {once:#?}");
+    run();
+    let twice = scene.turn(Duration::from_mins(1));
+    assert!(kinds(&twice).contains(&FindingKind::MissingIndex), "{twice:#?}");
+}
+
+#[test]
 fn duplicates_go_at_once_unused_ones_after_a_week_and_constraints_never() {
     let database = shop();
     database.psql(

@@ -268,6 +268,22 @@ fn an_index_that_is_read_from_end_to_end_serves_no_predicate() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn a_list_that_does_not_fit_into_memory_is_read_again_for_each_row() {
+    let database = Postgres::start().database_with(SCENE);
+    let mut session = Session::connect(&ConnectOptions::new(database.url())).unwrap();
+    session.batch("SET work_mem = '64kB'").unwrap();
+    let sql = "SELECT id FROM customers WHERE id > $1 AND id NOT IN (SELECT rank FROM orders) LIMIT 10";
+    let plan =
+        Guard::new(&mut session).check(sql).unwrap().explain(&mut session, Parameters::Unknown).unwrap();
+    let text = plan.text_without_literals();
+    assert!(text.contains("NOT (SubPlan"), "{text}");
+    let short = "SELECT id FROM customers WHERE id > $1 AND id NOT IN (SELECT id FROM kinds) LIMIT 10";
+    let cases = [unmeasured(sql, &[FindingKind::NotIn]), unmeasured(short, &[])];
+    let wrong = wrong(&mut session, cases);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Strings of the statement must not be in anything that leaves.
 #[track_caller]
 fn check_no_literal(shown: &str, sql: &str) {
