@@ -34,9 +34,6 @@ pub struct AdvisorOptions {
     pub trial: TrialOptions,
 }
 
-/// Statements that are tried in one turn.
-const TRIED: usize = 2;
-
 /// What became of a statement.
 #[derive(Debug, Clone)]
 enum Outcome {
@@ -62,12 +59,13 @@ impl MySqlAdvisor {
     }
 
     /// Says of the scans among `findings` which index would help, as far as that is known.
-    /// Blocks for the trials of two statements at most.
+    /// Blocks for the trials of so many statements at most.
     pub fn advise(
         &mut self,
         findings: &mut [Finding],
         whole: &MySqlReading,
         snapshot: &StatementSnapshot,
+        trials: usize,
         now: Timestamp,
     ) {
         let reading = &whole.reading;
@@ -77,7 +75,7 @@ impl MySqlAdvisor {
             *of == schema && statements.iter().any(|known| known.fingerprint == *fingerprint)
         });
         debug_assert!(self.known.len() <= view::MOST, "a reading is bounded");
-        let mut left = TRIED;
+        let mut left = trials;
         for finding in findings.iter_mut().filter(|finding| finding.kind == FindingKind::SequentialScan) {
             let Subject::Statement { fingerprint, .. } = &finding.subject else { continue };
             let fingerprint = *fingerprint;
@@ -89,10 +87,8 @@ impl MySqlAdvisor {
                 named(finding, recorded);
             }
             if !self.known.contains_key(&fingerprint) {
-                if left == 0 {
-                    continue;
-                }
-                left -= 1;
+                let Some(fewer) = left.checked_sub(1) else { continue };
+                left = fewer;
                 let outcome = if reading.is_replica {
                     Outcome::Not("it is a replica: indexes are made on its primary".to_owned())
                 } else {

@@ -43,3 +43,56 @@ pub(crate) fn add(known: &mut Vec<Finding>, found: Vec<Finding>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use veritas_database::{Recorder, RecorderOptions, Value, scope};
+    use veritas_model::{Observation, SystemClock, Timestamp, Unit};
+
+    use super::*;
+
+    /// What is found of a statement that three requests send for eight keys each.
+    fn found(sql: &str) -> Vec<Finding> {
+        let recorder = Recorder::new(RecorderOptions::default(), Arc::new(SystemClock::new()));
+        for _ in 0..3 {
+            let _request = scope::enter("/orders");
+            for key in 0..8_i64 {
+                recorder.statement(sql).parameters(&[Value::Integer(4_000 + key)]).finish(1, None);
+            }
+        }
+        let mut findings = recorder.findings(Timestamp::default());
+        by_rule(&mut findings, &recorder.snapshot());
+        findings
+    }
+
+    #[test]
+    fn a_repeated_statement_is_offered_its_batch_in_the_words_of_its_server() {
+        let check = |sql: &str, batch: &str| {
+            let findings = found(sql);
+            let said = &findings[0].recommendation;
+            assert!(said.contains(batch) && said.contains("not measured") && !said.contains("400"), "{said}");
+        };
+        check("SELECT note FROM orders WHERE id = ?", "SELECT note, id FROM orders WHERE id IN (?, …)");
+        check("SELECT note FROM orders WHERE id = $1", "SELECT note, id FROM orders WHERE id = ANY($1)");
+    }
+
+    #[test]
+    fn what_was_measured_takes_the_place_of_the_rule_and_nothing_else() {
+        let mut known = found("SELECT note FROM orders WHERE id = $1");
+        let evidence = known[0].evidence.len();
+        let mut measured = known[0].clone();
+        measured.recommendation = "measured".to_owned();
+        measured.evidence =
+            vec![Observation::measured("measured_gain", 0.9, Unit::Ratio, Timestamp::default())];
+        let mut stranger = measured.clone();
+        if let Subject::Statement { fingerprint, .. } = &mut stranger.subject {
+            *fingerprint = veritas_model::Fingerprint::of_normalized("another");
+        }
+        stranger.id = Finding::identity(stranger.kind, &stranger.subject);
+        add(&mut known, vec![measured, stranger]);
+        assert_eq!((known.len(), known[0].recommendation.as_str()), (1, "measured"));
+        assert_eq!(known[0].evidence.len(), evidence + 1);
+    }
+}

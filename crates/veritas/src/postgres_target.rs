@@ -1,7 +1,8 @@
-//! `PostgreSQL` targets: readings and advice on a thread of their own, one actuator for all.
+//! `PostgreSQL` targets: readings and advice on threads of their own, one actuator for each.
 //!
-//! Advising may take seconds. It happens on the thread that reads the server, so that the
-//! optimizer's thread, which watches changes, only picks up what was last said.
+//! Advising may take seconds, and trying rewrites a minute. Both happen beside the thread
+//! that reads the server: changes are watched by its readings. The optimizer's thread only
+//! picks up what was last said.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,8 +18,8 @@ use veritas_postgres::{
     advice::{AdvisorOptions, PostgresAdvisor},
     findings,
     rewrites::round::{Rewriter, RoundOptions},
-    scratch::ScratchPlace,
-    session::ConnectOptions,
+    scratch::{ScratchPlace, sweep},
+    session::{ConnectOptions, Session},
     target::PostgresTarget,
     watch::Watch,
 };
@@ -81,58 +82,83 @@ struct Said {
 }
 
 impl Registered {
-    /// Starts the thread that reads the server and advises on it; returns with it what the
+    /// Starts the threads that read the server and advise on it; returns with them what the
     /// optimizer's thread asks.
-    pub(crate) fn start(self, sources: &Arc<Sources>) -> Result<(Worker, Advisor), StartError> {
+    pub(crate) fn start(self, sources: &Arc<Sources>) -> Result<([Worker; 2], Advisor), StartError> {
         let Self { target, options } = self;
+        let interval = options.interval;
         let advice = AdvisorOptions {
             budget: options.index_budget,
             scratch: options.scratch,
             ..AdvisorOptions::default()
         };
-        let rewrites = RoundOptions::at(advice.scratch.clone());
+        let place = advice.scratch.clone();
+        let rewrites = RoundOptions::at(place.clone());
         let said = Arc::new(Mutex::new(Said::default()));
-        let mut watched = Watched {
-            watch: Watch::new(Arc::clone(&target), Arc::clone(&target.latest)),
+        let mut advised = Advised {
             advisor: PostgresAdvisor::new(Arc::clone(&target), advice),
             rewriter: Rewriter::new(Arc::clone(&target), rewrites),
+            rewrites: Vec::new(),
             said: Arc::clone(&said),
             sources: Arc::clone(sources),
             last: None,
             noted: None,
-            target,
+            swept: None,
+            place,
+            target: Arc::clone(&target),
         };
-        watched.go_on();
-        let (clock, health) = (Arc::clone(&sources.clock), Arc::clone(&sources.health));
-        let worker =
-            Worker::start("postgres", clock, health, move || options.interval, move || watched.tick())
-                .map_err(|source| StartError::Thread { name: "postgres", source })?;
+        advised.go_on();
+        let start = |name, job: Box<dyn FnMut() + Send>| {
+            let (clock, health) = (Arc::clone(&sources.clock), Arc::clone(&sources.health));
+            Worker::start(name, clock, health, move || interval, job)
+                .map_err(|source| StartError::Thread { name, source })
+        };
+        let adviser = start("postgres-advice", Box::new(move || advised.tick()))?;
+        let mut watch = Watch::new(Arc::clone(&target), Arc::clone(&target.latest));
+        let (waker, health) = (adviser.waker(), Arc::clone(&sources.health));
+        let part = format!("target:{}", target.name);
+        let reader = start(
+            "postgres",
+            Box::new(move || {
+                health.set(&part, watch.tick());
+                waker.wake();
+            }),
+        )?;
         let advisor: Advisor = Box::new(move |_, _| {
             let said = said.lock().unwrap_or_else(PoisonError::into_inner);
             Ok((said.findings.clone(), said.proposals.clone()))
         });
-        Ok((worker, advisor))
+        Ok(([reader, adviser], advisor))
     }
 }
 
-/// One target as its thread sees it.
-struct Watched {
+/// One target as the thread sees it that advises on it.
+struct Advised {
     target: Arc<PostgresTarget>,
-    watch: Watch,
     advisor: PostgresAdvisor,
     rewriter: Rewriter,
+    /// What it said last.
+    rewrites: Vec<Finding>,
     said: Arc<Mutex<Said>>,
     sources: Arc<Sources>,
     /// When the reading was begun that was last advised on.
     last: Option<Timestamp>,
     /// When it was written down last how indexes are used.
     noted: Option<Monotonic>,
+    /// Where copies are made.
+    place: ScratchPlace,
+    /// When copies that killed processes left were looked for last.
+    swept: Option<Monotonic>,
 }
 
-impl Watched {
+impl Advised {
     /// How often it is written down how indexes are used. A crash loses no evidence: since when
     /// each is watched stands in the first note.
     const BETWEEN_NOTES: Duration = Duration::from_hours(1);
+
+    /// How often copies that killed processes left are looked for, besides before each copy
+    /// of ours: nothing may be left to prove.
+    const BETWEEN_SWEEPS: Duration = Duration::from_mins(10);
 
     fn note_key(&self) -> String {
         format!("index usage of {}", self.target.name)
@@ -158,10 +184,27 @@ impl Watched {
         }
     }
 
+    /// Drops the copies that killed processes left, now and then.
+    fn sweep(&mut self) {
+        let now = self.sources.clock.monotonic();
+        let server = match &self.place {
+            ScratchPlace::Off => return,
+            ScratchPlace::SameServer => &self.target.options,
+            ScratchPlace::Server(options) => options,
+        };
+        if self.swept.is_some_and(|swept| now.since(swept) < Self::BETWEEN_SWEEPS) {
+            return;
+        }
+        self.swept = Some(now);
+        if let Err(error) = Session::connect_writing(server).and_then(|mut session| sweep(&mut session)) {
+            tracing::debug!(%error, "copies that were left behind were not looked for");
+        }
+    }
+
     fn tick(&mut self) {
+        self.sweep();
         let name = &self.target.name;
         let health = &self.sources.health;
-        health.set(&format!("target:{name}"), self.watch.tick());
         let Some(readings) = self.target.latest.get(name) else { return };
         let reading = &readings.reading;
         if self.last.replace(reading.read_at) == Some(reading.read_at) {
@@ -178,13 +221,13 @@ impl Watched {
         let mut findings = findings::of_reading(reading, readings.before.as_deref());
         findings.extend(advice.findings);
         // What is known is said before rewrites are tried, which takes longer.
-        let known = findings.len();
-        self.say(Said { findings: findings.clone(), proposals: advice.proposals.clone() });
+        let mut known = findings.clone();
+        known.extend(self.rewrites.iter().cloned());
+        self.say(Said { findings: known, proposals: advice.proposals.clone() });
         let repeated = batching::repeated(&self.sources.database.findings(now));
-        findings.extend(self.rewriter.round(reading, &snapshot, &repeated, now));
-        if findings.len() > known {
-            self.say(Said { findings, proposals: advice.proposals });
-        }
+        self.rewrites = self.rewriter.round(reading, &snapshot, &repeated, now);
+        findings.extend(self.rewrites.iter().cloned());
+        self.say(Said { findings, proposals: advice.proposals });
         self.write_down();
     }
 

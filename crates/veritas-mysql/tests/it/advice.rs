@@ -45,7 +45,7 @@ impl Scene {
         let whole = look(&options(&self.database));
         let mut found = findings::of(&whole, &FindingOptions::default(), Timestamp::default());
         let snapshot: StatementSnapshot = self.recorder.snapshot();
-        advisor.advise(&mut found, &whole, &snapshot, Timestamp::default());
+        advisor.advise(&mut found, &whole, &snapshot, 2, Timestamp::default());
         found.retain(|finding| {
             matches!(finding.kind, FindingKind::SequentialScan | FindingKind::MissingIndex)
         });

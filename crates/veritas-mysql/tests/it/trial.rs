@@ -111,7 +111,10 @@ fn rows_that_somebody_changes_are_copied_without_a_lock_on_them() {
     assert_eq!(best[0].candidate.columns, ["kind"], "{best:?}");
     writer.run("COMMIT").unwrap();
     let written = database.sql("SHOW BINLOG EVENTS");
-    assert!(written.contains("events") && !written.contains("veritas_scratch"), "a copy went to the replicas");
+    assert!(
+        written.contains("events") && !written.contains("veritas_scratch"),
+        "a copy went to the replicas"
+    );
 }
 
 #[test]
