@@ -360,17 +360,17 @@ fn permitted(mut options: OptimizerOptions, storage: &Storage, health: &Health) 
     options
 }
 
-/// Starts a thread for each `PostgreSQL` database.
+/// Starts the threads of each `PostgreSQL` database.
 #[cfg(feature = "postgres")]
 fn start_postgres(
     targets: Vec<crate::postgres_target::Registered>,
     sources: &Arc<Sources>,
     advisors: &mut Vec<Advisor>,
 ) -> Result<Vec<Worker>, StartError> {
-    let mut workers = Vec::with_capacity(targets.len());
+    let mut workers = Vec::with_capacity(2 * targets.len());
     for target in targets {
-        let (worker, advisor) = target.start(sources)?;
-        workers.push(worker);
+        let (of_target, advisor) = target.start(sources)?;
+        workers.extend(of_target);
         advisors.push(advisor);
     }
     Ok(workers)

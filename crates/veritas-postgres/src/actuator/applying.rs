@@ -8,7 +8,7 @@ use veritas_model::{ActuatorError, Presence};
 use super::{
     ActuatorOptions, IndexDefinition, IndexRemoval,
     definition::drop_statement,
-    live::{Found, Live, busy, guard, look, refused, said},
+    live::{APPLIER_LOCK, Found, Live, busy, guard, look, refused, said},
     rails,
 };
 use crate::{
@@ -28,6 +28,16 @@ FROM pg_catalog.pg_stat_progress_create_index p WHERE p.datname = pg_catalog.cur
 const BUILDING: &str = "
 SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
     WHERE p.datid IS NULL OR p.datname = pg_catalog.current_database())";
+
+/// Whether a session that holds the lock of appliers is running a statement on an index of this
+/// name: a process of ours that was killed has gone, and the server ends what it began. Where
+/// the statement may not be seen, it may be that one.
+const AT_WORK: &str = "
+SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+    AND (l.classid::int8 << 32) | l.objid::int8 = $1 AND a.state IS DISTINCT FROM 'idle'
+    AND COALESCE(pg_catalog.strpos(a.query, $2::text) > 0 OR a.query = '<insufficient privilege>', true))";
 
 /// Creates an index of ours.
 pub(super) fn create(
@@ -152,18 +162,26 @@ pub(super) fn restore(
     }
 }
 
-/// Tells whether an index can be found.
+/// Tells whether an index can be found. It is neither there nor gone while a session of a process
+/// that was killed still works on it: it may make the index, or drop it, in the next moment.
 pub(super) fn presence(
     target: &PostgresTarget,
     schema: &str,
     name: &str,
     of: impl FnOnce(Option<&Found>) -> bool,
 ) -> Result<Presence, ActuatorError> {
-    let found = target
-        .connect()
-        .and_then(|mut session| look(&mut session, schema, name))
-        .map_err(|error| said(target, "look for the index", &error))?;
-    Ok(if of(found.as_ref()) { Presence::Present } else { Presence::Absent })
+    let looked = target.connect().and_then(|mut session| {
+        // In this order: who ends in between has done it before the index is looked for.
+        let rows = session.query(AT_WORK, &[&APPLIER_LOCK, &name])?;
+        let is_at_work = rows.first().is_some_and(|row| row.get(0));
+        Ok((is_at_work, look(&mut session, schema, name)?))
+    });
+    let (is_at_work, found) = looked.map_err(|error| said(target, "look for the index", &error))?;
+    match of(found.as_ref()) {
+        true => Ok(Presence::Present),
+        false if is_at_work => Err(busy(target, "another process of ours is at work on the index")),
+        false => Ok(Presence::Absent),
+    }
 }
 
 /// Refuses what has the name of an index of ours and is something else.

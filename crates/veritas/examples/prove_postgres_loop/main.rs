@@ -71,7 +71,7 @@ fn prove_proposals() -> Result<bool, Failure> {
     const APPLIED: usize = 20;
     let extent = proposals::Extent {
         applied: APPLIED,
-        tables: 6,
+        tables: 4,
         databases: 3,
         longest: Duration::from_secs(90),
         seed: 1,

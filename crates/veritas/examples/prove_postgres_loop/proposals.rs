@@ -69,6 +69,10 @@ impl Tally {
 /// Goes on until enough proposals are applied.
 pub(crate) fn prove(extent: Extent, say: &dyn Fn(&str)) -> Result<Tally, Failure> {
     let server = server("");
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .with_writer(std::io::stderr)
+        .init();
     let clock = clock();
     let started = clock.monotonic();
     let mut rng = Rng::new(extent.seed);

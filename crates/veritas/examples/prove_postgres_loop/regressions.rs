@@ -170,12 +170,12 @@ impl Lane {
         Ok(TakenBack { seconds: times.1.since(times.0).as_secs_f64(), dearer })
     }
 
-    /// Writes the proposal into the ledger, and lets its load be read for as long as it is compared with.
+    /// Writes the proposal into the ledger, and lets its load be read for twice as long as it is compared with.
     fn planted(&self) -> Result<ProposalId, Failure> {
         let id = plant(&*self.control, &self.name, &self.name, self.harm.columns, Planted::Proven)?;
         let clock = clock();
         let since = clock.monotonic();
-        while clock.monotonic().since(since) < self.windows.baseline {
+        while clock.monotonic().since(since) < self.windows.baseline * 2 {
             pause(Duration::from_millis(100));
         }
         Ok(id)

@@ -56,6 +56,8 @@ pub(crate) fn database(server: &Postgres, schema: &str) -> Database {
     database.extension("pg_stat_statements").extension("hypopg");
     database.psql(schema);
     database.psql("VACUUM (ANALYZE)");
+    // What built it is no load.
+    database.psql("SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()))");
     database
 }
 

@@ -7,7 +7,7 @@ use veritas_testkit::Postgres;
 
 use super::{
     Begin, COLUMN, Failure, Figures, Holder, PATIENCE, Planted, ProposalState, Scene, TABLE, TARGET,
-    definition, wait,
+    catalogue, definition, wait,
 };
 
 /// A step, and how the process is led up to it.
@@ -36,7 +36,8 @@ struct Held {
     ledger: Option<Connection>,
 }
 
-const EXCLUSIVE: &str = "BEGIN; LOCK TABLE k IN ACCESS EXCLUSIVE MODE";
+/// The lock that building and dropping beside the load begin with; the load does not need it.
+const FIRST: &str = "BEGIN; LOCK TABLE k IN SHARE UPDATE EXCLUSIVE MODE";
 const WRITER: &str = "BEGIN; UPDATE k SET b = b WHERE id = 1";
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM k";
 /// Databases are made from it: nobody makes one meanwhile.
@@ -82,7 +83,7 @@ const STEPS: &[Step] = &[
         before: Before::Proven,
         with_load: true,
         lead: |scene| {
-            let holder = applying(scene, EXCLUSIVE)?;
+            let holder = applying(scene, FIRST)?;
             Ok(Held { server: Some(holder), ..Held::default() })
         },
         index: false,
@@ -118,17 +119,16 @@ const STEPS: &[Step] = &[
         index: false,
     },
     Step {
-        name: "proof: rows are being copied",
+        name: "proof: the copy is being filled",
         before: Before::Proposed,
         with_load: true,
         lead: |scene| {
-            let url = scene.database.url();
-            let template = Holder::hold(&url, TEMPLATE)?;
+            let template = Holder::hold(&scene.database.url(), TEMPLATE)?;
             scene.waits("CREATE DATABASE")?;
-            let table = Holder::hold(&url, EXCLUSIVE)?;
             drop(template);
-            scene.waits("COPY")?;
-            Ok(Held { server: Some(table), ..Held::default() })
+            let is_made = || Ok((catalogue::copies(&scene.database) > 0).then_some(()));
+            wait("the copy", PATIENCE, is_made)?;
+            Ok(Held::default())
         },
         index: false,
     },
@@ -198,7 +198,7 @@ const STEPS: &[Step] = &[
         before: Before::Proven,
         with_load: true,
         lead: |scene| {
-            let holder = reverting(scene, EXCLUSIVE)?;
+            let holder = reverting(scene, FIRST)?;
             Ok(Held { server: Some(holder), ..Held::default() })
         },
         index: false,
