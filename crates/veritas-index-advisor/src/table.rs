@@ -158,8 +158,8 @@ pub struct KeysAlike {
     /// How many there are.
     pub keys: f64,
     /// The stored width of the value in the one column of the key whose widths vary, with its
-    /// header: values that occur often may be shorter than those that do not. `None` when it
-    /// is not known, when no width varies, or those of several columns do.
+    /// header, and 0 for NULL: values that occur often may be shorter than those that do not.
+    /// `None` when it is not known, when no width varies, or those of several columns do.
     pub width: Option<u32>,
 }
 

@@ -52,28 +52,31 @@ impl Default for SampleOptions {
     }
 }
 
-/// How many keys of one table are counted at once; each costs a hash of each row.
-const MOST_KEYS: usize = 16;
+/// How many rows are hashed by one statement at most, a row once for each key, unless one
+/// key has more: so that a statement stays within its time.
+const HASHED_AT_ONCE: f64 = 12e6;
 
 /// Which tables are read whole, once, for counts that pages cannot tell.
 ///
-/// It is one sequential scan of a table for all of its counts: what the table has of
-/// bytes is read (through a ring of 256 KiB of the server's cache, so that little is
-/// pushed out of it), and one core is busy for about 0.3 µs per row and counted key
-/// (6 million rows with 4 keys: 4 s). The statement time-out of the session bounds it.
+/// One sequential scan serves several counts, as many as hash 12 million rows together: what
+/// the table has of bytes is read (through a ring of 256 KiB of the server's cache, so that
+/// little is pushed out of it), and one core is busy. The statement time-out of the session
+/// bounds each scan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanOptions {
     /// Pages of 8 KiB that a table may have; a larger one keeps its estimates, and their
     /// bounds say how little is known. 0: no table is read.
     pub pages: u32,
+    /// Keys of a table that are counted at most, those that leave most open.
+    pub keys: usize,
     /// What is left as it is: counts that leave less than this share of an index's size open.
     pub doubt: f64,
 }
 
 impl Default for ScanOptions {
-    /// 262 144 pages (2 GiB), a twentieth of the size.
+    /// 262 144 pages (2 GiB), 16 keys, a twentieth of the size.
     fn default() -> Self {
-        Self { pages: 262_144, doubt: 0.05 }
+        Self { pages: 262_144, keys: 16, doubt: 0.05 }
     }
 }
 
@@ -205,27 +208,36 @@ impl Facts {
         specs: impl IntoIterator<Item = &'a IndexSpec>,
         options: &ScanOptions,
     ) -> Result<(), SessionError> {
-        for (table, keys) in self.doubtful(specs, options.doubt) {
+        if options.pages == 0 {
+            return Ok(());
+        }
+        for (table, keys) in self.doubtful(specs, options) {
             let Some(facts) = self.tables.iter_mut().find(|facts| facts.table == table) else { continue };
             if facts.pages > f64::from(options.pages) {
                 let note = format!(
                     "{table} has {} pages, and at most {} are read to count its keys: sizes of indexes are less sure",
                     facts.pages, options.pages
                 );
-                self.notes.extend((options.pages > 0).then_some(note));
+                self.notes.push(note);
                 continue;
             }
-            match scan::read(session, facts, &keys) {
-                Ok(all) => {
-                    for (key, kept) in keys.iter().zip(all) {
-                        let present = scan::present(facts, key);
-                        if let Some((distinct, spread)) = kept.told(key, present) {
-                            learn(facts, key, distinct, Some(spread));
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+            let at_once = (HASHED_AT_ONCE / facts.rows.max(1.0)).clamp(1.0, 64.0) as usize;
+            for few in keys.chunks(at_once) {
+                match scan::read(session, facts, few) {
+                    Ok(all) => {
+                        for (key, kept) in few.iter().zip(all) {
+                            if let Some((distinct, spread)) = kept.told(key, scan::present(facts, key)) {
+                                learn(facts, key, distinct, spread);
+                            }
                         }
                     }
+                    Err(error) if session.is_lost() => return Err(error),
+                    Err(error) => {
+                        self.notes.push(format!("{table} was not read to count its keys: {error}"));
+                        break;
+                    }
                 }
-                Err(error) if session.is_lost() => return Err(error),
-                Err(error) => self.notes.push(format!("{table} was not read to count its keys: {error}")),
             }
         }
         self.settle();
@@ -237,13 +249,13 @@ impl Facts {
     fn doubtful<'a>(
         &self,
         specs: impl IntoIterator<Item = &'a IndexSpec>,
-        least: f64,
+        options: &ScanOptions,
     ) -> BTreeMap<TableId, Vec<Vec<String>>> {
         let mut found: BTreeMap<TableId, BTreeMap<Vec<String>, f64>> = BTreeMap::new();
         for spec in specs {
             let Some(facts) = self.table(&spec.table) else { continue };
             let doubt = size::doubt(spec, facts).unwrap_or(0.0);
-            if doubt <= least {
+            if doubt <= options.doubt {
                 continue;
             }
             let key: BTreeSet<&str> = spec.key_columns().collect();
@@ -256,7 +268,7 @@ impl Facts {
         let sorted = found.into_iter().map(|(table, keys)| {
             let mut keys: Vec<(Vec<String>, f64)> = keys.into_iter().collect();
             keys.sort_by(|left, right| right.1.total_cmp(&left.1));
-            keys.truncate(MOST_KEYS);
+            keys.truncate(options.keys);
             (table, keys.into_iter().map(|(key, _)| key).collect())
         });
         sorted.collect()
@@ -272,11 +284,11 @@ impl Facts {
 }
 
 /// Puts a count in place of what was known of a key, with how its rows are spread.
-fn learn(facts: &mut TableFacts, key: &[String], distinct: Distinct, spread: Option<Spread>) {
+fn learn(facts: &mut TableFacts, key: &[String], distinct: Distinct, spread: Spread) {
     let is_it =
         |columns: &[String]| columns.len() == key.len() && columns.iter().all(|column| key.contains(column));
     facts.spreads.retain(|known| !is_it(&known.columns));
-    facts.spreads.extend(spread);
+    facts.spreads.push(spread);
     if let [one] = key {
         if let Some(column) = facts.columns.iter_mut().find(|column| column.name == *one) {
             column.distinct = distinct;

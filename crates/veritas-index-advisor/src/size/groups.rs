@@ -66,6 +66,9 @@ struct Cells {
     cells: f64,
 }
 
+/// How near a number of cells is searched for.
+const NEAR: f64 = 1e-7;
+
 /// How many kinds of cells are told apart while columns are combined.
 const KINDS: usize = 40;
 
@@ -234,7 +237,7 @@ fn cells_of(column: &ColumnFacts, rows: f64, count: f64) -> Vec<Cells> {
 /// Returns how many cells leave `occupied` of them occupied when `rows` fall at random.
 fn possible(rows: f64, occupied: f64) -> f64 {
     let (mut low, mut high) = (occupied, rows.max(occupied) * 1_000.0);
-    for _ in 0..60 {
+    while high > low * (1.0 + NEAR) {
         let middle = (low * high).sqrt();
         if filled(middle, rows) < occupied {
             low = middle;
@@ -287,7 +290,7 @@ fn occupied(cells: &[Cells], scale: f64) -> f64 {
 /// Scales the number of cells so that `wanted` are occupied.
 fn spread(cells: &[Cells], wanted: f64) -> Vec<Group> {
     let (mut low, mut high) = (1e-9_f64, 1e9_f64);
-    for _ in 0..80 {
+    while high > low * (1.0 + NEAR) {
         let middle = (low * high).sqrt();
         if occupied(cells, middle) < wanted {
             low = middle;

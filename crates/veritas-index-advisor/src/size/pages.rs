@@ -7,7 +7,7 @@ use veritas_statistics::Rng;
 
 use super::{
     groups::Group,
-    tuples::{Shares, aligned},
+    tuples::{self, Shares, aligned},
 };
 
 /// A page.
@@ -26,8 +26,13 @@ const POSTING: u32 = 808;
 const HIGH_KEY: i64 = 8;
 /// How full inner pages are built, in percent (`BTREE_NONLEAF_FILLFACTOR`).
 const INNER_FILL: i64 = 70;
-/// How many pages of a kind are filled to learn how many items one takes.
+/// How many pages are filled to learn how many items one takes.
 const TRIED_PAGES: u32 = 40;
+/// So many items are enough as well: what is left over of a page is a part of an item, and
+/// the more items a page takes, the less of it that is.
+const TRIED_ITEMS: u32 = 1_500;
+/// But not fewer pages than this.
+const FEWEST_PAGES: u32 = 4;
 
 /// An item of a leaf page: its size, and how much of it is the posting list.
 type Item = (u32, u32);
@@ -60,7 +65,13 @@ impl Items {
     /// the width of the value in the one column whose widths vary, or of all of them.
     pub(super) fn deduplicated(group: &Group, sizes: impl Fn(Option<u32>) -> Shares) -> Self {
         let Some(alike) = &group.kinds else {
-            let sizes = sizes(None);
+            let mut sizes = sizes(None);
+            // One key has one size, which nobody knows; it hardly matters beside its list.
+            if group.keys <= 1.5 {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small size")]
+                let mean = tuples::mean(&sizes).round() as u32;
+                sizes = vec![(aligned(mean), 1.0)];
+            }
             let kinds = multiplicities(group).into_iter().flat_map(|(times, share_of_keys)| {
                 let keys = group.keys * share_of_keys;
                 sizes.iter().map(move |&(size, share)| Kind { size, times, keys: keys * share })
@@ -105,14 +116,17 @@ impl Items {
         // Some pages are filled with keys drawn at random (the same ones each time),
         // for how much of a page is left over depends on what comes next to what.
         let mut random = Rng::new(0x6a09_e667_f3bc_c908);
-        while leaf.finished < TRIED_PAGES {
+        let mut items = 0_u32;
+        'pages: loop {
             let at = random.next_f64() * sum;
             let next = steps.partition_point(|&(until, _)| until < at).min(steps.len() - 1);
             for item in steps[next].1.each_item() {
-                if leaf.finished == TRIED_PAGES {
-                    break;
-                }
                 leaf.add(item);
+                items += 1;
+                let is_enough = items >= TRIED_ITEMS && leaf.finished >= FEWEST_PAGES;
+                if is_enough || leaf.finished >= TRIED_PAGES {
+                    break 'pages;
+                }
             }
         }
         bytes * f64::from(leaf.finished) / leaf.bytes_finished

@@ -39,9 +39,10 @@ pub(super) fn sizes(columns: &[&ColumnFacts], lean: Lean) -> Shares {
 }
 
 /// The same for tuples whose value of variable width has this width, where one column has
-/// such values.
+/// such values; 0 is the width of NULL.
 pub(super) fn sizes_of_width(columns: &[&ColumnFacts], lean: Lean, width: u32) -> Shares {
     shares(columns.iter().map(|column| match column.layout {
+        Layout::Variable { .. } if width == 0 => (*column, 1.0, Vec::new()),
         Layout::Variable { .. } => (*column, 0.0, vec![(width.min(8_192), 1.0)]),
         Layout::Fixed { .. } => (*column, column.null_share, widths(column, lean)),
     }))
@@ -154,6 +155,10 @@ mod tests {
         let mut column = fixed(8, 8);
         column.null_share = 0.25;
         let plain = fixed(8, 8);
+        let mut text = fixed(0, 1);
+        text.layout = Layout::Variable { align: 4 };
+        assert_eq!(sizes_of_width(&[&text, &plain], Lean::Mean, 0), vec![(24, 1.0)]);
+        assert_eq!(sizes_of_width(&[&text, &plain], Lean::Mean, 9), vec![(32, 1.0)]);
         assert_eq!(sizes(&[&column, &plain], Lean::Mean), vec![(24, 1.0)]);
         assert_eq!(sizes(&[&column], Lean::Mean), vec![(16, 1.0)]);
     }

@@ -257,14 +257,14 @@ mod tests {
     /// Every 37th page is read.
     #[track_caller]
     fn check(value: impl Fn(u64) -> u64, truth: f64, within: f64) {
-        check_estimate(read(value, |page| page % 37 == 0).estimate(), truth, within);
+        check_estimate(read(value, |page| page.is_multiple_of(37)).estimate(), truth, within);
     }
 
     /// One page in 37 is read, by ten draws, some of them next to each other.
     #[track_caller]
     fn check_drawn(value: impl Fn(u64) -> u64, truth: f64, within: f64) {
         for seed in 1..=10 {
-            let is_drawn = |page: u64| scattered(page ^ (seed << 32)) % 37 == 0;
+            let is_drawn = |page: u64| scattered(page ^ (seed << 32)).is_multiple_of(37);
             check_estimate(read(&value, is_drawn).estimate(), truth, within);
         }
     }

@@ -107,10 +107,17 @@ fn text(facts: &TableFacts, keys: &[Vec<String>], bits: &[u32], hashes: &Hashes)
 
 /// Writes the width of the one value of a key whose width varies.
 fn width_of(facts: &TableFacts, key: &[String]) -> String {
+    // A tuple of one short value is aligned to 8 bytes: more is not told apart.
+    if let [one] = key
+        && facts.column(one).is_some_and(|column| matches!(column.layout, Layout::Variable { .. }))
+    {
+        let width = format!("pg_column_size(t.{})", ident(one));
+        return format!("CASE WHEN {width} <= 120 THEN ({width} + 7) / 8 * 8 ELSE {width} END");
+    }
     let is_variable = |column: &&ColumnFacts| matches!(column.layout, Layout::Variable { .. });
     let mut variable = key.iter().filter_map(|name| facts.column(name)).filter(is_variable);
     match (variable.next(), variable.next()) {
-        (Some(column), None) => format!("pg_column_size(t.{})", ident(&column.name)),
+        (Some(column), None) => format!("coalesce(pg_column_size(t.{}), 0)", ident(&column.name)),
         _ => "NULL::int4".to_owned(),
     }
 }

@@ -1,10 +1,14 @@
 //! What is known of tables, against what is in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use veritas_index_advisor::{DistinctSource, IndexSpec, Layout, Protection, TableFacts, TableId};
+use veritas_index_advisor::{DistinctSource, IndexSpec, Layout, Protection, TableFacts, TableId, size};
 use veritas_postgres::{
-    facts::{self, Facts, SampleOptions},
+    actuator::IndexDefinition,
+    facts::{self, Facts, SampleOptions, ScanOptions},
     session::{ConnectOptions, Session},
 };
 use veritas_testkit::{Database, Postgres};
@@ -177,6 +181,20 @@ fn names_with_quotes_and_odd_types_are_no_trouble() {
     let options = SampleOptions::default();
     facts.sample(&mut session, &BTreeMap::from([(table, names)]), &options).expect("it is readable");
     assert_eq!(facts.notes, Vec::<String>::new());
+    // Every kind of value can be hashed, alone and in pairs.
+    let (tables, every) = (facts.tables[0].clone(), ScanOptions { doubt: -1.0, ..ScanOptions::default() });
+    let with_btree: Vec<&str> =
+        tables.columns.iter().filter(|column| column.has_btree).map(|column| column.name.as_str()).collect();
+    let specs: Vec<IndexSpec> = with_btree
+        .iter()
+        .map(|name| IndexSpec::on(tables.table.clone(), [*name]))
+        .chain(with_btree.windows(2).map(|pair| IndexSpec::on(tables.table.clone(), [pair[0], pair[1]])))
+        .collect();
+    for few in specs.chunks(4) {
+        facts.scan(&mut session, few, &every).expect("it is readable");
+    }
+    assert_eq!(facts.notes, Vec::<String>::new());
+    assert_eq!(facts.tables[0].distinct_set(&["m", "a"]).map(|pair| pair.count), Some(500.0));
     let of = |name: &str| facts.tables[0].column(name).expect("it is there").clone();
     for (name, has_btree, deduplicates, distinct) in [
         ("select", true, true, 1.0),
@@ -194,4 +212,88 @@ fn names_with_quotes_and_odd_types_are_no_trouble() {
             assert_eq!(column.distinct.count, distinct, "{name}");
         }
     }
+}
+
+/// 300 000 visits whose guests come back the oftener the lower their number is; short names
+/// are more frequent than long ones; two visits in a row are of one room.
+const VISITS: &str = "
+CREATE TABLE visit (guest int NOT NULL, name text NOT NULL, room int NOT NULL, kind text, at timestamptz);
+INSERT INTO visit
+SELECT guest, repeat('x', 3 + guest % 9 * (guest / 30000)) || guest, n / 2, (ARRAY['day', NULL, 'night'])[1 + n % 3],
+  CASE WHEN n % 3 > 0 THEN timestamptz '2026-01-01' + (n::bigint * 7919 % 90000) * interval '1 minute' END
+FROM (SELECT n, (300000 * power((n::bigint * 48271 % 299993) / 299993.0, 4))::int AS guest
+      FROM generate_series(1, 300000) n) drawn;
+ANALYZE visit;";
+
+/// What pages cannot tell of [`VISITS`]: keys, as indexes.
+fn doubtful() -> Vec<IndexSpec> {
+    let keys: [&[&str]; 7] =
+        [&["guest"], &["name"], &["room"], &["at"], &["kind", "guest"], &["at", "kind"], &["kind", "at"]];
+    keys.iter().map(|key| IndexSpec::on(id("visit"), key.iter().copied())).collect()
+}
+
+/// Reads a few pages of `visit`.
+fn read_visits(session: &mut Session) -> Facts {
+    let mut facts = read(session, &["visit"]);
+    let options = SampleOptions { pages: 60, ..SampleOptions::default() };
+    let wanted = columns("visit", &["guest", "name", "room", "kind", "at"]);
+    facts.sample(session, &wanted, &options).expect("the table is readable");
+    facts.count_tuples(&doubtful());
+    facts
+}
+
+#[test]
+fn a_scan_counts_what_pages_cannot_tell_and_sizes_are_those_of_real_indexes() {
+    let database = Postgres::start().database_with(VISITS);
+    let mut patient = ConnectOptions::new(database.url());
+    patient.statement_timeout = Duration::from_mins(2);
+    let mut session = Session::connect(&patient).expect("the server is there");
+    let mut facts = read_visits(&mut session);
+    facts.scan(&mut session, &doubtful(), &ScanOptions::default()).expect("the table is readable");
+    assert_eq!(facts.notes, Vec::<String>::new());
+    let visit = &facts.tables[0];
+    let found = visit.column("guest").expect("it is there").distinct;
+    let truth: f64 =
+        database.psql("SELECT count(DISTINCT guest) FROM visit").trim().parse().expect("a number");
+    let (low, high) = found.bounds(300_000.0);
+    assert!(matches!(found.source, DistinctSource::Sketch { error } if error < 0.01), "{found:?}");
+    assert!(low <= truth && truth <= high, "{found:?} of {truth}");
+    for spec in doubtful() {
+        let size = size::bytes(&spec, visit).expect("its columns are known");
+        let definition = IndexDefinition::new(spec.clone()).expect("it can be written");
+        database.psql(&definition.create_alone());
+        let real = format!("SELECT pg_relation_size('public.{}')", definition.name());
+        let real: u64 = database.psql(&real).trim().parse().expect("a number");
+        assert!((size.low.get()..=size.high.get()).contains(&real), "{spec}: {size:?} is really {real}");
+        assert!(size.mean.get().abs_diff(real) * 20 < real, "{spec}: {size:?} is really {real}");
+    }
+}
+
+#[test]
+fn a_table_that_is_too_large_for_a_scan_keeps_its_estimates_and_says_so() {
+    let database = Postgres::start().database_with(VISITS);
+    let mut session = connect(&database);
+    let mut facts = read_visits(&mut session);
+    let before = facts.tables.clone();
+    let small = ScanOptions { pages: 100, ..ScanOptions::default() };
+    facts.scan(&mut session, &doubtful(), &small).expect("nothing is asked");
+    assert_eq!(facts.tables, before);
+    assert!(facts.notes.len() == 1 && facts.notes[0].contains("at most 100 are read"), "{:?}", facts.notes);
+    // Whoever wants no scans is not told of each table.
+    let never = ScanOptions { pages: 0, ..small };
+    facts.scan(&mut session, &doubtful(), &never).expect("nothing is asked");
+    assert_eq!((facts.tables, facts.notes.len()), (before, 1));
+}
+
+#[test]
+fn a_scan_that_takes_too_long_leaves_what_was_known() {
+    let database = Postgres::start().database_with(VISITS);
+    let mut session = connect(&database);
+    let mut facts = read_visits(&mut session);
+    let before = facts.tables.clone();
+    session.batch("SET statement_timeout = 1").expect("it may be set");
+    let scanned = facts.scan(&mut session, &doubtful(), &ScanOptions::default());
+    scanned.expect("the session is not lost");
+    assert_eq!(facts.tables, before);
+    assert!(facts.notes[0].contains("was not read to count its keys"), "{:?}", facts.notes);
 }
