@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Database(DatabaseCommand),
     /// Print the plan of one statement, without running it.
     #[command(
-        after_help = "Examples:\n  veritas explain 'SELECT * FROM orders WHERE customer_id = $1' --postgres postgresql://me@db/shop\n  veritas explain 'SELECT * FROM orders WHERE customer_id = $1' --value 7\n  veritas explain - < statement.sql\n\nA statement that could do anything but read is refused: see the page of `veritas_postgres::guard`."
+        after_help = "Examples:\n  veritas explain 'SELECT * FROM orders WHERE customer_id = $1' --postgres postgresql://me@db/shop\n  veritas explain 'SELECT * FROM orders WHERE customer_id = $1' --value 7\n  veritas explain 'SELECT * FROM orders WHERE user_id = ?' --value 7 --mysql mysql://me@db/shop\n  veritas explain - < statement.sql\n\nA statement that could do anything but read is refused: see the page of `veritas_postgres::guard`."
     )]
     Explain(ExplainArguments),
     /// Look at the configuration.

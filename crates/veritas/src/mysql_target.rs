@@ -1,7 +1,7 @@
-//! `MariaDB` and `MySQL` targets: readings, findings and trials of indexes, each on a thread of its own.
+//! `MariaDB` and `MySQL` targets: readings on one thread, findings and trials of indexes on another.
 //!
-//! A trial may take seconds. It happens on the thread that reads the server, so that the
-//! optimizer's thread only picks up what was last said.
+//! A trial may take seconds. It holds up neither the next reading nor the optimizer's
+//! thread, which only picks up what was last said.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,6 +16,7 @@ use veritas_mysql::{
     session::ConnectOptions,
     target::MySqlTarget,
     trial::TrialOptions,
+    view::MySqlReading,
     watch::Watch,
 };
 
@@ -42,66 +43,79 @@ impl MySqlOptions {
     }
 }
 
-/// Starts a thread for each target.
+/// Starts the threads of each target.
 pub(crate) fn start_all(
     targets: Vec<(String, MySqlOptions)>,
     sources: &Arc<Sources>,
     advisors: &mut Vec<Advisor>,
 ) -> Result<Vec<Worker>, StartError> {
-    let mut workers = Vec::with_capacity(targets.len());
+    let mut workers = Vec::with_capacity(2 * targets.len());
     for (name, options) in targets {
-        let (worker, advisor) = start(name, options, sources)?;
-        workers.push(worker);
+        let (of_target, advisor) = start(name, options, sources)?;
+        workers.extend(of_target);
         advisors.push(advisor);
     }
     Ok(workers)
 }
 
-/// Starts the thread that reads the server and advises on it; returns with it what the
+/// Starts the threads that read the server and advise on it; returns with them what the
 /// optimizer's thread asks.
 fn start(
     name: String,
     options: MySqlOptions,
     sources: &Arc<Sources>,
-) -> Result<(Worker, Advisor), StartError> {
+) -> Result<([Worker; 2], Advisor), StartError> {
     let MySqlOptions { connect, trial, interval } = options;
     let latest = Arc::clone(&sources.database_servers);
     let target = Arc::new(MySqlTarget::new(name, connect, Arc::clone(&sources.clock), latest));
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let mut watched = Watched {
-        watch: Watch::new(Arc::clone(&target)),
+    let (read, said) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(Vec::new())));
+    let start = |name, job: Box<dyn FnMut() + Send>| {
+        let (clock, health) = (Arc::clone(&sources.clock), Arc::clone(&sources.health));
+        Worker::start(name, clock, health, move || interval, job)
+            .map_err(|source| StartError::Thread { name, source })
+    };
+    let mut work = Advising {
         advisor: MySqlAdvisor::new(Arc::clone(&target), AdvisorOptions { trial }),
+        read: Arc::clone(&read),
         said: Arc::clone(&said),
         sources: Arc::clone(sources),
         last: None,
-        target,
     };
-    let (clock, health) = (Arc::clone(&sources.clock), Arc::clone(&sources.health));
-    let worker = Worker::start("mysql", clock, health, move || interval, move || watched.tick())
-        .map_err(|source| StartError::Thread { name: "mysql", source })?;
+    let advising = start("mysql-advice", Box::new(move || work.tick()))?;
+    let (part, health, waker) =
+        (format!("target:{}", target.name), Arc::clone(&sources.health), advising.waker());
+    let mut watch = Watch::new(target);
+    let reading = start(
+        "mysql",
+        Box::new(move || {
+            health.set(&part, watch.tick());
+            let last = watch.last().cloned().map(Arc::new);
+            *read.lock().unwrap_or_else(PoisonError::into_inner) = last;
+            waker.wake();
+        }),
+    )?;
     let advisor: Advisor = Box::new(move |_, _| {
         let findings: Vec<Finding> = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok((findings, Vec::new()))
     });
-    Ok((worker, advisor))
+    Ok(([reading, advising], advisor))
 }
 
-/// One target as its thread sees it.
-struct Watched {
-    target: Arc<MySqlTarget>,
-    watch: Watch,
+/// One target as the thread sees it that advises on it.
+struct Advising {
     advisor: MySqlAdvisor,
+    /// The last reading.
+    read: Arc<Mutex<Option<Arc<MySqlReading>>>>,
     said: Arc<Mutex<Vec<Finding>>>,
     sources: Arc<Sources>,
     /// When the reading was begun that was last looked at.
     last: Option<Timestamp>,
 }
 
-impl Watched {
+impl Advising {
     fn tick(&mut self) {
-        let condition = self.watch.tick();
-        self.sources.health.set(&format!("target:{}", self.target.name), condition);
-        let Some(whole) = self.watch.last() else { return };
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(whole) = read else { return };
         if self.last.replace(whole.reading.read_at) == Some(whole.reading.read_at) {
             return;
         }
@@ -109,8 +123,8 @@ impl Watched {
         let snapshot = self.sources.database.snapshot();
         // What is known is said before anything is tried, which takes longer.
         for trials in [0, TRIALS] {
-            let mut found = findings::of(whole, &FindingOptions::default(), now);
-            self.advisor.advise(&mut found, whole, &snapshot, trials, now);
+            let mut found = findings::of(&whole, &FindingOptions::default(), now);
+            self.advisor.advise(&mut found, &whole, &snapshot, trials, now);
             *self.said.lock().unwrap_or_else(PoisonError::into_inner) = found;
         }
     }

@@ -30,6 +30,9 @@ pub(crate) struct ExplainArguments {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// A `MariaDB` or `MySQL` database instead, as `mysql://USER@HOST:PORT/DATABASE`; its parameters are `?`.
+    #[arg(long, value_name = "URL", conflicts_with = "postgres")]
+    pub(crate) mysql: Option<String>,
     #[command(flatten)]
     pub(crate) place: PostgresPlace,
 }

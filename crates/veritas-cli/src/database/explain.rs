@@ -4,11 +4,14 @@ use std::{fmt::Write as _, io::Read as _};
 
 use anyhow::Context as _;
 use serde_json::json;
-use veritas::postgres::{
-    guard::{Guard, LONGEST, Parameters},
-    plan::Plan,
-    rewrites::{ByRule, by_rule},
-    session::Session,
+use veritas::{
+    mysql,
+    postgres::{
+        guard::{Guard, LONGEST, Parameters},
+        plan::Plan,
+        rewrites::{ByRule, by_rule},
+        session::Session,
+    },
 };
 
 use super::connect_options;
@@ -16,8 +19,11 @@ use crate::{arguments::ExplainArguments, failure::Failure, reference::print};
 
 /// Runs `veritas explain`.
 pub(crate) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
-    let options = connect_options(&arguments.place)?;
     let statement = read(&arguments.statement)?;
+    if let Some(url) = &arguments.mysql {
+        return on_mysql(url, &statement, arguments);
+    }
+    let options = connect_options(&arguments.place)?;
     let mut session = Session::connect(&options).map_err(|error| {
         Failure::new(Failure::GENERAL, error, "`veritas doctor URL` says what is wrong with a server")
     })?;
@@ -37,6 +43,60 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
         return print(format!("{}\n", serde_json::to_string_pretty(&to_json(&plan, &others))?).as_bytes());
     }
     print(render(&plan, &others)?.as_bytes())
+}
+
+/// Explains a statement on a `MariaDB` or `MySQL`.
+fn on_mysql(url: &str, statement: &str, arguments: &ExplainArguments) -> Result<(), Failure> {
+    let mut options = mysql::session::ConnectOptions::new(url);
+    options.password_file.clone_from(&arguments.place.password_file);
+    let mut session = mysql::session::Session::connect(&options).map_err(|error| {
+        Failure::new(Failure::GENERAL, error, "`veritas doctor URL` says what is wrong with a server")
+    })?;
+    let query = mysql::guard::check(&mut session, statement).map_err(|refusal| {
+        let hint = "only one SELECT is explained, of plain tables and known functions; none is run";
+        Failure::new(Failure::GENERAL, refusal, hint)
+    })?;
+    let values = arguments.values.iter().map(|value| mysql::Value::from(value.as_str())).collect();
+    let plan = mysql::explain::explain(&mut session, &query, values).map_err(|error| {
+        Failure::new(
+            Failure::GENERAL,
+            error,
+            "give each `?` a --value: this server has no plan for all values",
+        )
+    })?;
+    let accesses = plan.accesses.iter().map(|access| {
+        json!({
+            "table": access.table,
+            "method": access.method,
+            "index": access.index,
+            "rows": access.rows,
+            "kept_percent": access.kept_percent,
+            "whole": access.whole,
+        })
+    });
+    if arguments.json {
+        let json = json!({
+            "accesses": accesses.collect::<Vec<_>>(),
+            "sorts": plan.sorts,
+            "uses_temporary_table": plan.uses_temporary_table,
+        });
+        return print(format!("{}\n", serde_json::to_string_pretty(&json)?).as_bytes());
+    }
+    let mut text = String::new();
+    for access in &plan.accesses {
+        let by =
+            access.index.as_ref().map_or_else(|| "no index".to_owned(), |index| format!("index {index}"));
+        let rows = access.rows.map_or_else(|| "an unknown number of".to_owned(), |rows| format!("{rows:.0}"));
+        writeln!(text, "{}: {} by {by}, {rows} rows expected", access.table, access.method)?;
+    }
+    if plan.sorts {
+        writeln!(text, "rows are sorted")?;
+    }
+    if plan.uses_temporary_table {
+        writeln!(text, "a temporary table is filled")?;
+    }
+    writeln!(text, "\nThe plan for these values. Nothing was run.")?;
+    print(text.as_bytes())
 }
 
 /// Returns the statement, from stdin where that is asked for; bounded either way.

@@ -47,6 +47,33 @@ fn the_doctor_names_faults_of_a_mariadb_and_their_fixes() {
 }
 
 #[test]
+fn a_statement_of_a_mariadb_is_explained_and_not_run() {
+    let database = shop(&MariaDb::start());
+    let directory = data_dir();
+    let url = database.url();
+    let explain = |statement: &str, more: &[&str]| {
+        let mut arguments = vec!["explain", statement, "--mysql", &url];
+        arguments.extend(more);
+        run(directory.path(), &arguments)
+    };
+    let sql = "SELECT id FROM orders WHERE user_id = ? ORDER BY state";
+    let plan: Value = serde_json::from_slice(&explain(sql, &["--value", "77", "--json"]).stdout).unwrap();
+    assert_eq!(
+        (&plan["accesses"][0]["table"], &plan["accesses"][0]["whole"]),
+        (&"orders".into(), &true.into())
+    );
+    assert_eq!(plan["sorts"], true, "{plan:#}");
+    let text = String::from_utf8(explain("SELECT state FROM orders WHERE id = 5", &[]).stdout).unwrap();
+    assert!(text.contains("orders: const by index PRIMARY") && text.contains("Nothing was run"), "{text}");
+    for (statement, hint) in [(sql, "--value"), ("DELETE FROM orders", "only one SELECT")] {
+        let refused = explain(statement, &[]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(1) && said.contains(hint), "{said}");
+    }
+    assert_eq!(database.sql("SELECT COUNT(*) FROM orders"), "5000\n");
+}
+
+#[test]
 fn a_served_mariadb_is_seen_and_its_loss_is_said() {
     let server = MariaDb::start_alone(&[]);
     let database = shop(&server);
