@@ -13,6 +13,7 @@ mod server;
 mod sessions;
 mod spill;
 mod tables;
+mod thresholds;
 mod wording;
 
 use veritas_database::server::{ServerReading, TableReading};
@@ -20,6 +21,8 @@ use veritas_index_advisor::TableFacts;
 use veritas_model::{
     Bytes, Cause, Finding, FindingKind, Impact, Observation, Provenance, Subject, Timestamp, Unit,
 };
+
+pub use self::thresholds::Thresholds;
 
 use crate::plan::{Node, Plan, Relation};
 
@@ -79,10 +82,14 @@ pub fn of_plan(context: &PlanContext<'_>) -> Vec<Finding> {
 }
 
 /// Finds what a reading of a server shows, together with the one `before` where there is one.
-pub fn of_reading(reading: &ServerReading, before: Option<&ServerReading>) -> Vec<Finding> {
+pub fn of_reading(
+    reading: &ServerReading,
+    before: Option<&ServerReading>,
+    thresholds: &Thresholds,
+) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(sessions::findings(reading));
-    found.extend(indexes::findings(reading, before));
+    found.extend(sessions::findings(reading, thresholds));
+    found.extend(indexes::findings(reading, before, thresholds.disuse));
     found.extend(tables::findings(reading));
     found.extend(server::findings(reading));
     let mut seen = std::collections::BTreeSet::new();

@@ -16,7 +16,7 @@ use veritas_optimize::Optimizer;
 use veritas_postgres::{
     actuator::{ActuatorOptions, PostgresActuator},
     advice::{AdvisorOptions, PostgresAdvisor},
-    findings,
+    findings::{self, Thresholds},
     rewrites::round::{Rewriter, RoundOptions},
     scratch::{ScratchPlace, sweep},
     session::{ConnectOptions, Session},
@@ -37,12 +37,21 @@ pub struct PostgresOptions {
     pub index_budget: Option<Bytes>,
     /// The time between two readings (default: ten seconds).
     pub interval: Duration,
+    /// From when on the condition of the server is worth a finding; the disuse of an index also
+    /// decides from when on it may be proposed, and allowed, to drop it.
+    pub thresholds: Thresholds,
 }
 
 impl PostgresOptions {
     /// Looks at the database of `connect` every ten seconds, and proves nothing.
     pub const fn new(connect: ConnectOptions) -> Self {
-        Self { connect, scratch: ScratchPlace::Off, index_budget: None, interval: Duration::from_secs(10) }
+        Self {
+            connect,
+            scratch: ScratchPlace::Off,
+            index_budget: None,
+            interval: Duration::from_secs(10),
+            thresholds: Thresholds::DEFAULT,
+        }
     }
 }
 
@@ -67,7 +76,11 @@ pub(crate) fn register(
     let registered: Vec<_> = registered.collect();
     // One for each: where proofs are made is said of each target.
     for Registered { target, options } in &registered {
-        let options = ActuatorOptions { scratch: options.scratch.clone(), ..ActuatorOptions::default() };
+        let options = ActuatorOptions {
+            scratch: options.scratch.clone(),
+            disuse: options.thresholds.disuse,
+            ..ActuatorOptions::default()
+        };
         let actuator = PostgresActuator::new([Arc::clone(target)], Arc::clone(recorder), options);
         optimizer.register(Arc::new(actuator));
     }
@@ -90,6 +103,7 @@ impl Registered {
         let advice = AdvisorOptions {
             budget: options.index_budget,
             scratch: options.scratch,
+            disuse: options.thresholds.disuse,
             ..AdvisorOptions::default()
         };
         let place = advice.scratch.clone();
@@ -105,6 +119,7 @@ impl Registered {
             noted: None,
             swept: None,
             place,
+            thresholds: options.thresholds,
             target: Arc::clone(&target),
         };
         advised.go_on();
@@ -149,6 +164,7 @@ struct Advised {
     place: ScratchPlace,
     /// When copies that killed processes left were looked for last.
     swept: Option<Monotonic>,
+    thresholds: Thresholds,
 }
 
 impl Advised {
@@ -218,7 +234,7 @@ impl Advised {
         }
         let condition = advice.failure.map_or(Condition::Ready, Condition::Degraded);
         health.set(&format!("advice:{name}"), condition);
-        let mut findings = findings::of_reading(reading, readings.before.as_deref());
+        let mut findings = findings::of_reading(reading, readings.before.as_deref(), &self.thresholds);
         findings.extend(advice.findings);
         // What is known is said before rewrites are tried, which takes longer.
         let mut known = findings.clone();

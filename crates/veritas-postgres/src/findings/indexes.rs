@@ -7,8 +7,6 @@ use veritas_model::{Cause, Finding, FindingKind, Impact, Unit};
 
 use super::{Verdict, figure, on_server};
 
-/// Disuse must have been seen for this long.
-const WATCHED: Duration = Duration::from_hours(7 * 24);
 /// Smaller indexes are not worth a finding of disuse.
 const LEAST_UNUSED: u64 = 1024 * 1024;
 /// Smaller indexes cannot be bloated by much.
@@ -18,7 +16,11 @@ const BLOATED: u64 = 2;
 /// An index so much larger does not replace one that is read often.
 const TOO_WIDE: u64 = 4;
 
-pub(super) fn findings(reading: &ServerReading, before: Option<&ServerReading>) -> Vec<Finding> {
+pub(super) fn findings(
+    reading: &ServerReading,
+    before: Option<&ServerReading>,
+    disuse: Duration,
+) -> Vec<Finding> {
     let Ok(indexes) = &reading.indexes else { return Vec::new() };
     let mut found = Vec::new();
     for index in indexes {
@@ -36,7 +38,7 @@ pub(super) fn findings(reading: &ServerReading, before: Option<&ServerReading>) 
                 format!("{word} {}", other.name),
                 format!("Drop {}: {} serves whatever it serves", index.name, other.name),
             ))
-        } else if is_unused(reading, before, index) {
+        } else if is_unused(reading, before, index, disuse) {
             Some((
                 FindingKind::UnusedIndex,
                 "was never read, and every write pays for it".to_owned(),
@@ -123,7 +125,12 @@ fn sorted(columns: &[String]) -> Vec<&String> {
     columns
 }
 
-fn is_unused(reading: &ServerReading, before: Option<&ServerReading>, index: &IndexReading) -> bool {
+fn is_unused(
+    reading: &ServerReading,
+    before: Option<&ServerReading>,
+    index: &IndexReading,
+    disuse: Duration,
+) -> bool {
     let has_replicas = reading.replication.as_ref().is_ok_and(|replication| !replication.replicas.is_empty());
     let was_read = before.and_then(|before| before.indexes.as_ref().ok()).is_some_and(|indexes| {
         indexes.iter().any(|other| {
@@ -143,7 +150,7 @@ fn is_unused(reading: &ServerReading, before: Option<&ServerReading>, index: &In
         && is_written
         && !has_replicas
         && !reading.is_replica
-        && reading.uptime.is_some_and(|uptime| uptime >= WATCHED)
+        && reading.uptime.is_some_and(|uptime| uptime >= disuse)
         && index.size.get() >= LEAST_UNUSED
         && !index.unique
         && index.constraint.is_none()

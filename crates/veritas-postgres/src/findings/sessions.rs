@@ -5,23 +5,18 @@ use std::time::Duration;
 use veritas_database::server::{ServerReading, SessionReading};
 use veritas_model::{Finding, FindingKind, Impact, Observation, Unit};
 
-use super::{Verdict, condition, figure, on_server};
+use super::{Thresholds, Verdict, condition, figure, on_server};
 
-/// Shorter waits are everyday life of a server that is written.
-const WAITED: Duration = Duration::from_secs(1);
-/// An application that thinks longer than this has forgotten its transaction.
-const IDLE: Duration = Duration::from_mins(1);
-/// Statements of the day do not take longer; what does, holds back the cleaning of all tables.
-const LONG: Duration = Duration::from_mins(15);
 /// From here on the next burst is refused.
 const FULL: f64 = 0.85;
 
-pub(super) fn findings(reading: &ServerReading) -> Vec<Finding> {
+pub(super) fn findings(reading: &ServerReading, thresholds: &Thresholds) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(lock_waits(reading));
+    found.extend(lock_waits(reading, thresholds.lock_wait));
     if let Ok(activity) = &reading.activity {
         for session in &activity.sessions {
-            found.extend(idle(reading, session).or_else(|| long(reading, session)));
+            let idle = idle(reading, session, thresholds.idle_in_transaction);
+            found.extend(idle.or_else(|| long(reading, session, thresholds.long_transaction)));
         }
     }
     found.extend(connections(reading));
@@ -41,9 +36,9 @@ fn who(session: &SessionReading) -> String {
     }
 }
 
-fn lock_waits(reading: &ServerReading) -> Vec<Finding> {
+fn lock_waits(reading: &ServerReading, least: Duration) -> Vec<Finding> {
     let locks = reading.locks.as_deref().unwrap_or_default();
-    let long = locks.iter().filter(|lock| lock.waited.is_some_and(|waited| waited >= WAITED));
+    let long = locks.iter().filter(|lock| lock.waited.is_some_and(|waited| waited >= least));
     let finding = long.map(|lock| {
         let blocker = lock.blockers.first().map_or_else(|| "a session".to_owned(), who);
         let state = lock.blockers.first().map_or("unknown", |session| session.state.as_str());
@@ -67,9 +62,9 @@ fn lock_waits(reading: &ServerReading) -> Vec<Finding> {
     finding.collect()
 }
 
-fn idle(reading: &ServerReading, session: &SessionReading) -> Option<Finding> {
+fn idle(reading: &ServerReading, session: &SessionReading, least: Duration) -> Option<Finding> {
     let is_idle = session.state.starts_with("idle in transaction");
-    let since = session.in_state.filter(|since| is_idle && *since >= IDLE)?;
+    let since = session.in_state.filter(|since| is_idle && *since >= least)?;
     let recommendation = format!(
         "Let {} end its transaction before it does anything else, and set idle_in_transaction_session_timeout",
         who(session)
@@ -81,9 +76,9 @@ fn idle(reading: &ServerReading, session: &SessionReading) -> Option<Finding> {
     Some(on_server(reading, part, Impact::Medium, Verdict { kind, cause, recommendation, evidence }))
 }
 
-fn long(reading: &ServerReading, session: &SessionReading) -> Option<Finding> {
+fn long(reading: &ServerReading, session: &SessionReading, least: Duration) -> Option<Finding> {
     let is_running = session.state == "active" || session.state.starts_with("idle in transaction");
-    let open = session.transaction.filter(|open| is_running && *open >= LONG)?;
+    let open = session.transaction.filter(|open| is_running && *open >= least)?;
     let recommendation = format!(
         "Cut the work of {} into shorter transactions: while one is open, no dead row of any table is cleaned",
         who(session)

@@ -171,7 +171,9 @@ fn grouped(mut words: Vec<Word>) -> Vec<Word> {
         if (select..by).any(|at| depths[at] < depth) {
             continue;
         }
-        let Some(from) = (select..by).find(|at| depths[*at] == depth && words[*at].is("from")) else {
+        // Not the one of `a is distinct from b`.
+        let begins = |at: usize| words[at].is("from") && !words[at - 1].is("distinct");
+        let Some(from) = (select..by).find(|at| depths[*at] == depth && begins(*at)) else {
             continue;
         };
         let columns: Vec<(usize, usize)> = elements(&words, &depths, select + 1, from);
@@ -295,6 +297,10 @@ mod tests {
         check(
             "select x from (select f(a, $1) x from t group by f(a, $2)) s where x = $3",
             "select x from ( select f ( a , $1 ) x from t group by f ( a , $1 ) ) s where x = $3",
+        );
+        check(
+            "select a is distinct from b, f(c, $1) from t group by 1, f(c, $2)",
+            "select a is distinct from b , f ( c , $1 ) from t group by 1 , f ( c , $1 )",
         );
     }
 

@@ -78,7 +78,7 @@ pub(crate) fn judge(findings: &[Finding], cases: &[&Case], recorded: &StatementS
             judgement.defects.insert(name, false)
         };
     }
-    for kind in SESSIONS {
+    for (kind, _) in SESSIONS {
         let _new = judgement.defects.insert(kind.as_str().to_owned(), false);
     }
     let mut names = BTreeMap::<Fingerprint, BTreeSet<&str>>::new();
@@ -98,8 +98,13 @@ fn one(
     judgement: &mut Judgement,
 ) {
     let kind = finding.kind;
-    if SESSIONS.contains(&kind) {
-        judgement.say(kind.as_str(), kind, &[kind], &[]);
+    if let Some((_, part)) = SESSIONS.iter().find(|(planted, _)| *planted == kind) {
+        match &finding.subject {
+            Subject::Server { part: Some(found), .. } if found.starts_with(part) => {
+                judgement.say(kind.as_str(), kind, &[kind], &[]);
+            }
+            other => judgement.say(&format!("{other:?}"), kind, &[], &[]),
+        }
         return;
     }
     if let Cause::RepeatedStatement { request, .. } = &finding.cause

@@ -16,8 +16,9 @@ use std::{error::Error, sync::Arc, time::Duration};
 use tokio_postgres::{Client, NoTls};
 use veritas::{
     Engine, PostgresOptions,
-    database::RecorderOptions,
-    postgres::{scratch::ScratchPlace, session::ConnectOptions},
+    database::{Recorder, RecorderOptions},
+    model::SystemClock,
+    postgres::{findings::Thresholds, scratch::ScratchPlace, session::ConnectOptions},
 };
 use veritas_testkit::Postgres;
 
@@ -29,6 +30,13 @@ const PRECISION: f64 = 0.98;
 const RECALL: f64 = 0.95;
 /// How long the findings may take to be complete.
 const PATIENCE: Duration = Duration::from_mins(4);
+/// A day of this shop takes some seconds: what is long is long for it.
+const THRESHOLDS: Thresholds = Thresholds {
+    idle_in_transaction: Duration::from_secs(10),
+    long_transaction: Duration::from_secs(15),
+    disuse: Duration::from_secs(20),
+    ..Thresholds::DEFAULT
+};
 
 const SERVER: &str = "
 shared_preload_libraries = 'pg_stat_statements'
@@ -55,8 +63,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let client = runtime.block_on(build(&database.url()))?;
     println!("the shop is built; {} cases", cases.len());
+    // The day before: every index that is of use is used before anybody looks for the others.
+    let unheard = Arc::new(Recorder::new(RecorderOptions::default(), Arc::new(SystemClock::new())));
+    let run = runtime.block_on(load::run(&client, &unheard, &cases))?;
+    println!("{run} statements run before anybody looks");
     let options = PostgresOptions {
         scratch: ScratchPlace::SameServer,
+        thresholds: THRESHOLDS,
         interval: Duration::from_secs(2),
         ..PostgresOptions::new(ConnectOptions::new(database.url()))
     };
@@ -121,12 +134,19 @@ async fn build(url: &str) -> Result<Client, Box<dyn Error>> {
 
 /// Opens sessions that hold what others wait for, and keeps them.
 async fn stand_in_the_way(url: &str) -> Result<Vec<Client>, Box<dyn Error>> {
-    let holder = connect(url).await?;
+    let mark = if url.contains('?') { '&' } else { '?' };
+    let named = |name: &str| format!("{url}{mark}application_name={name}");
+    let holder = connect(&named("till")).await?;
     holder.batch_execute("BEGIN; UPDATE settings SET value = value WHERE key = 'k1'").await?;
-    let waiter = connect(url).await?;
+    let waiter = connect(&named("shelf")).await?;
     tokio::spawn(async move {
         // Waits until the holder is gone.
         waiter.batch_execute("UPDATE settings SET value = value WHERE key = 'k1'").await.ok();
+    });
+    let reporter = connect(&named("report")).await?;
+    tokio::spawn(async move {
+        // Works in one transaction until the server ends.
+        reporter.batch_execute("BEGIN; SELECT count(*) FROM stock; SELECT pg_sleep(3600)").await.ok();
     });
     Ok(vec![holder])
 }

@@ -7,7 +7,7 @@ use veritas_database::server::{
     ServerConnections, ServerReading, SessionReading, SettingReading, SlotReading, TableReading,
 };
 use veritas_model::{Bytes, FindingKind, Timestamp};
-use veritas_postgres::findings::of_reading;
+use veritas_postgres::findings::{Thresholds, of_reading};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -140,7 +140,8 @@ fn healthy() -> ServerReading {
 fn check(name: &str, change: impl FnOnce(&mut ServerReading), expected: &[FindingKind]) {
     let mut reading = healthy();
     change(&mut reading);
-    let found: Vec<FindingKind> = of_reading(&reading, None).iter().map(|finding| finding.kind).collect();
+    let found = of_reading(&reading, None, &Thresholds::default());
+    let found: Vec<FindingKind> = found.iter().map(|finding| finding.kind).collect();
     assert_eq!(found, expected, "{name}");
 }
 
