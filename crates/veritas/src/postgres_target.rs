@@ -37,6 +37,9 @@ pub struct PostgresOptions {
     pub index_budget: Option<Bytes>,
     /// The time between two readings (default: ten seconds).
     pub interval: Duration,
+    /// How long a turn of index advice may take (default: five seconds). It holds up nothing but
+    /// the next turn; on a machine that is busy a longer one sees more.
+    pub longest_turn: Duration,
     /// From when on the condition of the server is worth a finding; the disuse of an index also
     /// decides from when on it may be proposed, and allowed, to drop it.
     pub thresholds: Thresholds,
@@ -50,6 +53,7 @@ impl PostgresOptions {
             scratch: ScratchPlace::Off,
             index_budget: None,
             interval: Duration::from_secs(10),
+            longest_turn: Duration::from_secs(5),
             thresholds: Thresholds::DEFAULT,
         }
     }
@@ -103,6 +107,7 @@ impl Registered {
         let advice = AdvisorOptions {
             budget: options.index_budget,
             scratch: options.scratch,
+            longest_turn: options.longest_turn,
             disuse: options.thresholds.disuse,
             ..AdvisorOptions::default()
         };
