@@ -9,7 +9,9 @@ use veritas_database::{
 use veritas_model::{FindingKind, Timestamp};
 use veritas_mysql::{
     findings::{self, FindingOptions},
+    guard::check,
     session::{ConnectOptions, Session, SessionError},
+    trial::{TrialOptions, run},
 };
 use veritas_testkit::{MariaDb, wait_for};
 
@@ -142,6 +144,30 @@ fn a_user_without_rights_loses_parts_and_not_the_reading() {
     };
     assert!(!grant.is_empty());
     assert!(matches!(whole.reading.locks, Err(NotRead::Forbidden { .. })), "{:?}", whole.reading.locks);
+}
+
+/// What the guide grants: to look, and to try indexes on copies.
+const GRANTS: &str = "GRANT SELECT ON DATABASE.* TO {user}; GRANT SELECT ON performance_schema.* TO {user}; \
+     GRANT SELECT ON mysql.innodb_index_stats TO {user}; GRANT PROCESS, SLAVE MONITOR ON *.* TO {user}; \
+     GRANT ALL ON `veritas\\_scratch\\_%`.* TO {user}; GRANT BINLOG ADMIN ON *.* TO {user}";
+
+#[test]
+fn what_the_guide_grants_is_enough() {
+    let database = MariaDb::start_alone(&[]).database();
+    database.sql(SHOP);
+    database.sql("SELECT COUNT(*) FROM orders WHERE total + user_id = 5");
+    let user = database.user("guided", &GRANTS.replace("DATABASE", database.name()));
+    let options = ConnectOptions::new(database.url_as(&user));
+    let reading = look(&options).reading;
+    assert!(reading.statements.as_ref().is_ok_and(|statements| !statements.is_empty()), "{reading:?}");
+    assert!(reading.activity.is_ok() && reading.locks.is_ok() && reading.replication.is_ok(), "{reading:?}");
+    assert!(reading.indexes.unwrap().iter().any(|index| index.size.get() > 0 && index.scans.is_some()));
+    let sql = "SELECT id FROM orders WHERE user_id + 0 = 5 AND total = 7";
+    let query = check(&mut Session::connect(&options).unwrap(), sql).unwrap();
+    let trial = TrialOptions { allowed: true, ..TrialOptions::default() };
+    assert!(run(&options, &query, &[], &trial).is_ok());
+    let mut session = Session::connect_writing(&options).unwrap();
+    assert!(session.run("UPDATE orders SET total = 0").is_err(), "it may not write");
 }
 
 #[test]
