@@ -177,10 +177,12 @@ pub(super) fn presence(
         Ok((is_at_work, look(&mut session, schema, name)?))
     });
     let (is_at_work, found) = looked.map_err(|error| said(target, "look for the index", &error))?;
-    match of(found.as_ref()) {
-        true => Ok(Presence::Present),
-        false if is_at_work => Err(busy(target, "another process of ours is at work on the index")),
-        false => Ok(Presence::Absent),
+    if of(found.as_ref()) {
+        Ok(Presence::Present)
+    } else if is_at_work {
+        Err(busy(target, "another process of ours is at work on the index"))
+    } else {
+        Ok(Presence::Absent)
     }
 }
 

@@ -1,9 +1,12 @@
 //! `kill -9` of an application that embeds the engine, at each step of a change; the next one settles what is left.
 
+#[path = "kills/random.rs"]
 mod random;
+#[path = "kills/steps.rs"]
 mod steps;
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, Write as _},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -46,6 +49,27 @@ pub(crate) struct Figures {
     pub(crate) met: Vec<String>,
     /// What was not as it must be.
     pub(crate) wrong: Vec<String>,
+}
+
+impl Figures {
+    /// Says all of it.
+    pub(crate) fn report(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for met in &self.met {
+            *counts.entry(met).or_default() += 1;
+        }
+        let met: Vec<String> = counts.iter().map(|(met, count)| format!("{met}: {count}")).collect();
+        let mut lines = vec![format!(
+            "{} kills at held steps, {} at random moments ({}); not as it must be afterwards: {}",
+            self.steps.len(),
+            self.met.len(),
+            met.join(", "),
+            self.wrong.len()
+        )];
+        lines.extend(self.steps.iter().map(|(step, fate)| format!("  {step}: {fate}")));
+        lines.extend(self.wrong.iter().map(|wrong| format!("  WRONG: {wrong}")));
+        lines.join("\n")
+    }
 }
 
 /// Begins the command line of the process that is killed; its orders are added.

@@ -21,7 +21,8 @@ use super::{
 const VECTORS: usize = 12;
 /// Calls of a statement that runs without parameters, or that looked dearer.
 const MANY: usize = 24;
-/// A read that costs this share more, and this many pages, is a regression.
+/// A read that costs this share of pages more, and this many, is a regression unless it is
+/// faster beyond chance.
 const PAGES: (f64, f64) = (0.10, 3.0);
 /// A read that takes this share longer, and this many seconds, beyond chance, is one too.
 const TIME: (f64, f64) = (0.10, 1e-4);
@@ -40,6 +41,9 @@ pub(crate) struct Effect {
     pub(crate) dearer_writes: usize,
     pub(crate) statements: usize,
     pub(crate) pairs: usize,
+    /// Reads with more pages that take less time beyond chance: a join by the index whose
+    /// pages are all in the buffers.
+    pub(crate) more_pages_less_time: usize,
     /// What regressed, in words.
     pub(crate) regressions: Vec<String>,
 }
@@ -97,10 +101,10 @@ impl Effect {
         self.pairs += measured.pages.len();
         self.pages.0 += recorded.calls as f64 * without;
         self.pages.1 += recorded.calls as f64 * with;
-        let (share, least) = PAGES;
-        self.cheaper += usize::from(statement.is_read && with < without * (1.0 - share));
-        let is_dearer = with > without * (1.0 + share) && with - without > least;
+        self.cheaper += usize::from(statement.is_read && with < without * (1.0 - PAGES.0));
+        let is_dearer = measured.has_more_pages();
         self.dearer_writes += usize::from(!statement.is_read && is_dearer);
+        self.more_pages_less_time += usize::from(statement.is_read && is_dearer && measured.is_faster());
     }
 }
 
@@ -108,16 +112,31 @@ impl Measured {
     /// Says why the statement is plainly dearer with the index; nothing when it is not.
     fn regression(&self) -> Option<String> {
         let (without, with) = mean(&self.pages);
-        let (share, least) = PAGES;
-        if with > without * (1.0 + share) && with - without > least {
+        if self.has_more_pages() && !self.is_faster() {
             return Some(format!("{without:.1} -> {with:.1} pages a call"));
         }
         let (without, with) = (median(&self.seconds, |pair| pair.0), median(&self.seconds, |pair| pair.1));
-        let longer: Vec<f64> = self.seconds.iter().map(|(without, with)| with - without).collect();
-        let is_chance = signed_rank(&longer, Alternative::Greater).is_none_or(|test| test.p_value > ALPHA);
         let (share, least) = TIME;
-        let is_longer = with > without * (1.0 + share) && with - without > least && !is_chance;
-        is_longer.then(|| format!("{:.2} -> {:.2} ms a call", without * 1e3, with * 1e3))
+        let is_longer = with > without * (1.0 + share) && with - without > least;
+        (is_longer && self.is_beyond_chance(Alternative::Greater))
+            .then(|| format!("{:.2} -> {:.2} ms a call", without * 1e3, with * 1e3))
+    }
+
+    fn has_more_pages(&self) -> bool {
+        let (without, with) = mean(&self.pages);
+        let (share, least) = PAGES;
+        with > without * (1.0 + share) && with - without > least
+    }
+
+    fn is_faster(&self) -> bool {
+        let (without, with) = (median(&self.seconds, |pair| pair.0), median(&self.seconds, |pair| pair.1));
+        with < without * (1.0 - TIME.0) && self.is_beyond_chance(Alternative::Less)
+    }
+
+    /// Tells whether the differences of the seconds, with less without, lie to one side.
+    fn is_beyond_chance(&self, side: Alternative) -> bool {
+        let differences: Vec<f64> = self.seconds.iter().map(|(without, with)| with - without).collect();
+        signed_rank(&differences, side).is_some_and(|test| test.p_value <= ALPHA)
     }
 }
 

@@ -64,15 +64,53 @@ impl Tally {
     pub(crate) fn regressions(&self) -> impl Iterator<Item = &String> {
         self.effects.iter().flat_map(|effect| &effect.regressions)
     }
+
+    /// Says all of it, a line for each figure.
+    pub(crate) fn report(&self) -> String {
+        let sum = |of: fn(&Effect) -> usize| self.effects.iter().map(of).sum::<usize>();
+        let pages = |side: fn(&Effect) -> f64| self.effects.iter().map(side).sum::<f64>();
+        let (without, with) = (pages(|effect| effect.pages.0), pages(|effect| effect.pages.1));
+        let mut lines = vec![
+            format!("{} databases, {} statements, {:.0} s", self.databases, self.statements, self.seconds),
+            format!(
+                "proposals: {}; not proven: {}; left when the time of their engine was over: {}; could not be applied: {}",
+                self.proposed,
+                self.not_proven,
+                self.left,
+                self.failed.len()
+            ),
+            format!(
+                "applied: {}; kept: {} ({} of them since the live load was found to cost less); taken back by the watch: {}",
+                self.applied,
+                self.kept,
+                self.improved,
+                self.taken_back.len()
+            ),
+            format!(
+                "replayed: {} indexes, {} statements, {} pairs; reads a tenth cheaper or more: {}; writes dearer by as much: {}",
+                self.effects.len(),
+                sum(|effect| effect.statements),
+                sum(|effect| effect.pairs),
+                sum(|effect| effect.cheaper),
+                sum(|effect| effect.dearer_writes)
+            ),
+            format!(
+                "pages of the loads without an index and with it, summed over the indexes: {without:.0} -> {with:.0} ({:+.1} %)",
+                (with / without.max(1.0) - 1.0) * 100.0
+            ),
+            format!("reads with more pages and less time: {}", sum(|effect| effect.more_pages_less_time)),
+            format!("regressions on replay: {}", self.regressions().count()),
+        ];
+        lines.extend(self.regressions().map(|why| format!("  {why}")));
+        lines.extend(self.taken_back.iter().map(|why| format!("taken back: {why}")));
+        lines.extend(self.failed.iter().map(|why| format!("not applied: {why}")));
+        lines.join("\n")
+    }
 }
 
 /// Goes on until enough proposals are applied.
 pub(crate) fn prove(extent: Extent, say: &dyn Fn(&str)) -> Result<Tally, Failure> {
     let server = server("");
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-        .with_writer(std::io::stderr)
-        .init();
     let clock = clock();
     let started = clock.monotonic();
     let mut rng = Rng::new(extent.seed);
@@ -137,16 +175,6 @@ fn play(
         })
         .collect();
     approve_all(&engine, extent.longest)?;
-    eprintln!("{:#?}", engine.health().components());
-    eprintln!(
-        "{:?}",
-        engine
-            .optimizer()
-            .findings()?
-            .iter()
-            .map(|f| (f.kind.as_str(), f.subject.name().to_owned()))
-            .collect::<Vec<_>>()
-    );
     let changes = engine.optimizer().changes()?;
     for record in engine.optimizer().proposals()? {
         tally.proposed += 1;

@@ -51,6 +51,12 @@ pub(crate) struct TakenBack {
     pub(crate) dearer: f64,
 }
 
+/// Returns how many were taken back, and after how many seconds the slowest of them.
+pub(crate) fn taken_back(outcomes: &[Outcome]) -> (usize, f64) {
+    let seen: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.seen.as_ref().ok()).collect();
+    (seen.len(), seen.iter().map(|seen| seen.seconds).fold(0.0, f64::max))
+}
+
 /// Plants all of them.
 pub(crate) fn prove(extent: Extent, say: &dyn Fn(&str)) -> Result<Vec<Outcome>, Failure> {
     let server = server("");

@@ -88,6 +88,7 @@ pub(crate) fn engine(
         let options = PostgresOptions {
             scratch: ScratchPlace::SameServer,
             interval: Duration::from_secs(1),
+            longest_turn: Duration::from_secs(30),
             ..PostgresOptions::new(ConnectOptions::new(url))
         };
         builder = builder.postgres(name, options);

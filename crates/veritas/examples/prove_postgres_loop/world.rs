@@ -1,7 +1,9 @@
 //! Schemas and workloads that are drawn from a seed: tables with uniform, skewed and correlated columns, and
 //! statements on them as applications have them.
 
+#[path = "world/reads.rs"]
 mod reads;
+#[path = "world/writes.rs"]
 mod writes;
 
 use veritas_statistics::Rng;

@@ -9,6 +9,8 @@ mod embedding;
 mod mysql;
 #[cfg(feature = "persist")]
 mod persistence;
+#[cfg(all(feature = "persist", feature = "postgres"))]
+mod postgres_loop;
 #[cfg(feature = "persist")]
 mod recovery;
 #[cfg(feature = "postgres")]

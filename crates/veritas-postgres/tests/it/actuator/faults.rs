@@ -53,6 +53,31 @@ fn a_server_that_crashes_while_it_builds_leaves_an_index_that_the_next_try_makes
 }
 
 #[test]
+fn while_a_session_of_ours_waits_to_build_or_to_drop_an_index_nobody_says_that_it_is_not_there() {
+    let scene = Scene::new(patient());
+    let plan = scene.plan(&["a"]);
+    // What a process sees that starts after the one at work was killed: its session goes on.
+    let looked_at_while = |work: &(dyn Fn() -> Result<(), ActuatorError> + Sync)| {
+        let mut other = scene.session();
+        other.batch("BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE").unwrap();
+        thread::scope(|scope| {
+            let working = scope.spawn(work);
+            held_up(&scene);
+            let presence = scene.actuator.presence(CREATE, &plan);
+            other.batch("ROLLBACK").unwrap();
+            working.join().unwrap().unwrap();
+            presence
+        })
+    };
+    let presence = looked_at_while(&|| scene.apply(CREATE, &plan));
+    assert!(matches!(presence, Err(ActuatorError::Busy { .. })), "{presence:?}");
+    assert_eq!(scene.actuator.presence(CREATE, &plan), Ok(Presence::Present));
+    let presence = looked_at_while(&|| scene.actuator.revert(CREATE, &plan));
+    assert_eq!(presence, Ok(Presence::Present), "so that it is taken back again");
+    assert_eq!(scene.actuator.presence(CREATE, &plan), Ok(Presence::Absent));
+}
+
+#[test]
 fn a_connection_that_is_cut_while_it_builds_leaves_nothing() {
     let scene = Scene::new(patient());
     let plan = scene.plan(&["a"]);
