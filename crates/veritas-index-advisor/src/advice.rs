@@ -23,10 +23,11 @@ pub struct Search {
     /// The most steps of the exact solve over what was learned; each takes some
     /// ten microseconds. 0 leaves it out.
     pub exact_steps: u32,
-    /// Whether to spend the questions that are left on plans that nothing hints
-    /// at, until none can be missing: only so can [`Advice::gap`] rest on the
-    /// planner and not on what was seen. Takes thousands of questions.
-    pub prove: bool,
+    /// Spends the questions that are left on proving that no set of the candidates is
+    /// better than the answer by more than this share (0: that it is the best), and on
+    /// finding one that is. Only so can [`Advice::gap`] rest on the planner and not on
+    /// what was seen. Takes thousands of questions; `None` leaves it out.
+    pub prove: Option<f64>,
 }
 
 /// What one entry written to one index costs, in the unit of the workload's totals.
@@ -52,7 +53,7 @@ impl Search {
             min_gain: 0.0005,
             write_cost: WriteCost::default(),
             exact_steps: 20_000,
-            prove: false,
+            prove: None,
         }
     }
 }
@@ -68,6 +69,8 @@ pub enum Stage {
     Choose,
     /// Asks again for the final set, and takes out what does not help.
     Prune,
+    /// Asks what other sets could cost at least.
+    Prove,
 }
 
 impl Stage {
@@ -78,6 +81,7 @@ impl Stage {
             Self::Screen => "screen",
             Self::Choose => "choose",
             Self::Prune => "prune",
+            Self::Prove => "prove",
         }
     }
 }
@@ -229,7 +233,7 @@ pub struct Advice {
 pub enum GapBasis {
     /// There is none.
     None,
-    /// Every plan that could save more than a rounding was seen: holds for any
+    /// Answers of the planner stand against every set of the candidates: holds for any
     /// planner for which one more index never makes a plan dearer.
     Planner,
     /// The best over the plans that were seen during the search: a set costs as

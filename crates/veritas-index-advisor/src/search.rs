@@ -13,8 +13,8 @@ mod exact;
 mod grow;
 mod oracle;
 mod pool;
+mod proof;
 mod prune;
-mod screen;
 mod set;
 mod table;
 
@@ -25,7 +25,7 @@ use std::ops::ControlFlow;
 
 use veritas_model::{Bytes, Clock};
 
-use self::{oracle::Oracle, pool::Pool, screen::Screen, set::Set, table::Table};
+use self::{oracle::Oracle, pool::Pool, set::Set, table::Table};
 use crate::{
     advice::{Advice, Chosen, GapBasis, Progress, Search, Stage, StatementGain, Why},
     index::IndexSpec,
@@ -39,6 +39,12 @@ const ROUNDS: u32 = 24;
 
 /// How many rounds without a better choice end the search.
 const IDLE_ROUNDS: u32 = 2;
+
+/// With a proof, one in so many questions serves the choice before it.
+const PROVING: u32 = 4;
+
+/// An index of at most one such part of the budget leaves room for others.
+const MODERATE: u64 = 4;
 
 /// The largest share of the questions that one round may ask.
 const ROUND_SHARE: f64 = 0.3;
@@ -69,24 +75,25 @@ pub fn search(
     // The final check asks each statement once: those questions are kept back.
     let planned = oracle.statements.iter().filter(|known| !known.left_out).count();
     let checks = u32::try_from(planned).unwrap_or(u32::MAX);
-    let asks = search.max_calls.saturating_sub(oracle.calls).saturating_sub(checks);
+    // A proof needs most of them for itself.
+    let most = if search.prove.is_some() { search.max_calls / PROVING } else { search.max_calls };
+    let asks = most.saturating_sub(oracle.calls).saturating_sub(checks);
     let least = search.min_gain.max(0.0) * oracle.total_before();
-    let chosen = choose(&mut oracle, search, least, share(asks, ROUND_SHARE), checks);
-    let mut screen = Screen::new(&oracle);
-    let chosen = if search.prove {
+    let chosen = choose(&mut oracle, search, least, share(asks, ROUND_SHARE), most.saturating_sub(checks));
+    let (mut set, _) = prune::confirmed(&mut oracle, chosen, least);
+    let mut proven = None;
+    if let Some(near) = search.prove {
         let asks = search.max_calls.saturating_sub(oracle.calls).saturating_sub(checks);
-        screen.run(&mut oracle, asks, least);
-        let table = Table::of(&oracle, search.budget.get(), search.max_indexes);
-        solve(&mut oracle, &table, search, chosen, least)
-    } else {
-        chosen
-    };
-    let (set, stable) = prune::confirmed(&mut oracle, chosen, least);
-    let bound = bound(&oracle, &screen, search, set, least);
+        let found = proof::prove(&mut oracle, search, set, near, asks, least);
+        if found.set != set {
+            (set, _) = prune::confirmed(&mut oracle, found.set, least);
+        }
+        proven = found.bound;
+    }
+    let bound = bound(&oracle, search, set, proven);
     let dropped =
         if can_hide { prune::hidden(&mut oracle, workload, facts, search, set) } else { Vec::new() };
     let stopped = match oracle.stopped.take() {
-        Some(Why::Calls) if stable && search.prove && screen.most_open() < least => Why::Done,
         Some(why) => why,
         None => Why::Done,
     };
@@ -99,23 +106,26 @@ fn share(of: u32, share: f64) -> u32 {
 }
 
 /// Chooses over what is known, asks around the choice, and chooses again: first
-/// among indexes of one column, then among all that fit.
-fn choose(oracle: &mut Oracle<'_>, search: &Search, least: f64, per_round: u32, checks: u32) -> Set {
+/// among indexes of one column, then among those that leave room for others, then
+/// among all that fit. (What takes most of the budget is what the planner likes best
+/// and the choice least: asking about it first would leave no questions.)
+fn choose(oracle: &mut Oracle<'_>, search: &Search, least: f64, per_round: u32, end: u32) -> Set {
     oracle.told.stage = Stage::Screen;
     let simple = oracle.pool.simple();
     let all: Set = (0..oracle.pool.candidates.len()).collect();
+    let moderate = simple.union(oracle.pool.up_to(search.budget.get() / MODERATE));
+    let universes = [simple, moderate, all];
     let mut best = Set::EMPTY;
     let (mut known, mut idle) = (0, 0);
-    let mut is_simple = true;
+    let mut stage = 0;
     for _ in 0..ROUNDS {
-        let left = |oracle: &Oracle<'_>| search.max_calls.saturating_sub(oracle.calls).saturating_sub(checks);
-        let universe = if is_simple { simple } else { all };
-        around::learn(oracle, best, universe, left(oracle).min(per_round), least);
+        let left = |oracle: &Oracle<'_>| end.saturating_sub(oracle.calls);
+        around::learn(oracle, best, universes[stage], left(oracle).min(per_round), least);
         oracle.told.stage = Stage::Choose;
         let table = Table::of(oracle, search.budget.get(), search.max_indexes);
         let next = solve(oracle, &table, search, best, least);
         verify(oracle, next, left(oracle));
-        if !is_simple {
+        if stage > 0 {
             around::lose(oracle, next, left(oracle).min(per_round / 2));
         }
         let improved = oracle.total(best) - oracle.total(next) > 0.1 * least;
@@ -125,11 +135,14 @@ fn choose(oracle: &mut Oracle<'_>, search: &Search, least: f64, per_round: u32, 
         idle = if improved { 0 } else { idle + 1 };
         let nothing_new = now == known || idle >= IDLE_ROUNDS;
         known = now;
-        if oracle.is_out_of_time() || left(oracle) == 0 || (nothing_new && !is_simple) {
+        if oracle.is_out_of_time() || left(oracle) == 0 || (nothing_new && stage == 2) {
             break;
         }
-        if nothing_new || universe == all {
-            (is_simple, idle) = (false, 0);
+        while nothing_new && stage < 2 {
+            (stage, idle) = (stage + 1, 0);
+            if universes[stage] != universes[stage - 1] {
+                break;
+            }
         }
     }
     let table = Table::of(oracle, search.budget.get(), search.max_indexes);
@@ -164,30 +177,18 @@ fn solve(oracle: &mut Oracle<'_>, table: &Table, search: &Search, before: Set, l
 }
 
 /// Returns how far the set can be from the best, and on what that rests.
-fn bound(
-    oracle: &Oracle<'_>,
-    screen: &Screen,
-    search: &Search,
-    set: Set,
-    least: f64,
-) -> Option<(f64, GapBasis)> {
+fn bound(oracle: &Oracle<'_>, search: &Search, set: Set, proven: Option<f64>) -> Option<(f64, GapBasis)> {
     if search.exact_steps == 0 || oracle.stopped.as_ref().is_some_and(|why| *why != Why::Calls) {
         return None;
     }
-    let table = Table::of(oracle, search.budget.get(), search.max_indexes);
-    let solved = exact::solve(&table, set, search.exact_steps, || true);
-    let mut lowest = solved.bound;
-    let complete = search.prove && screen.most_open() < least.max(f64::MIN_POSITIVE);
-    if complete {
-        // What was not worth asking may save up to `least` for each statement.
-        let slack: f64 = oracle.statements.iter().map(|known| least.min(known.base * known.weight)).sum();
-        lowest -= slack;
-    }
+    let (lowest, basis) = if let Some(lowest) = proven {
+        (lowest, GapBasis::Planner)
+    } else {
+        let table = Table::of(oracle, search.budget.get(), search.max_indexes);
+        (exact::solve(&table, set, search.exact_steps, || true).bound, GapBasis::Table)
+    };
     let cost = oracle.total(set);
-    (lowest > 0.0 && lowest.is_finite()).then(|| {
-        let gap = ((cost - lowest) / lowest).max(0.0);
-        (gap, if complete { GapBasis::Planner } else { GapBasis::Table })
-    })
+    (lowest > 0.0 && lowest.is_finite()).then(|| (((cost - lowest) / lowest).max(0.0), basis))
 }
 
 fn advice(

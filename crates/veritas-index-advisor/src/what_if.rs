@@ -1,6 +1,8 @@
 //! The question that a database answers: what would this statement cost if
 //! these indexes existed?
 
+use std::{collections::HashMap, fmt};
+
 use crate::index::IndexSpec;
 
 /// Answers what a statement would cost with other indexes.
@@ -21,6 +23,72 @@ pub trait WhatIf {
     /// proposed by rules only.
     fn can_hide(&self) -> bool {
         false
+    }
+
+    /// Returns whether the answer is known already: then it is not counted as a question.
+    fn is_known(&self, _question: &Question<'_>) -> bool {
+        false
+    }
+}
+
+/// A planner whose answers are kept: a search with other sizes or another budget gets
+/// them for nothing.
+pub struct Remembering<'a> {
+    planner: &'a mut dyn WhatIf,
+    numbers: HashMap<IndexSpec, u32>,
+    answers: HashMap<(usize, Vec<u32>), Planned>,
+}
+
+impl fmt::Debug for Remembering<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remembering").field("answers", &self.answers.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Remembering<'a> {
+    /// Knows nothing yet. Keeps every answer until it is dropped: as many as are asked.
+    pub fn new(planner: &'a mut dyn WhatIf) -> Self {
+        Self { planner, numbers: HashMap::new(), answers: HashMap::new() }
+    }
+
+    /// Returns the numbers of the indexes, by position; `None` when one is new.
+    fn numbers(&self, question: &Question<'_>) -> Option<Vec<u32>> {
+        question.indexes.iter().map(|spec| self.numbers.get(*spec).copied()).collect()
+    }
+
+    fn answer(&self, question: &Question<'_>) -> Option<&Planned> {
+        if !question.hidden.is_empty() {
+            return None;
+        }
+        let numbers = self.numbers(question)?;
+        // What an index is used for is told by position, so the order counts.
+        self.answers.get(&(question.statement, numbers))
+    }
+}
+
+impl WhatIf for Remembering<'_> {
+    fn plan(&mut self, question: &Question<'_>) -> Result<Planned, WhatIfError> {
+        if let Some(known) = self.answer(question) {
+            return Ok(known.clone());
+        }
+        let planned = self.planner.plan(question)?;
+        if question.hidden.is_empty() {
+            let mut numbers = Vec::with_capacity(question.indexes.len());
+            for spec in question.indexes {
+                let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+                numbers.push(*self.numbers.entry((*spec).clone()).or_insert(next));
+            }
+            self.answers.insert((question.statement, numbers), planned.clone());
+        }
+        Ok(planned)
+    }
+
+    fn can_hide(&self) -> bool {
+        self.planner.can_hide()
+    }
+
+    fn is_known(&self, question: &Question<'_>) -> bool {
+        self.answer(question).is_some()
     }
 }
 

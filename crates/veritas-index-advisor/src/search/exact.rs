@@ -30,31 +30,41 @@ const NODE_STEPS: u32 = 12;
 
 /// A part of the sets: those with all of `inside` and none of `outside`.
 #[derive(Debug, Clone, Copy)]
-struct Node {
-    inside: Set,
-    outside: Set,
-    bound: f64,
+pub(super) struct Node {
+    pub(super) inside: Set,
+    pub(super) outside: Set,
+    pub(super) bound: f64,
 }
 
 /// Rents and the price of a byte.
-struct Prices {
+pub(super) struct Prices {
     /// For each statement, by position of the index.
     rents: Vec<Vec<f64>>,
     /// The price of the whole budget.
     budget: f64,
     /// How far a step goes, as a share of the distance to the best known.
-    pace: f64,
+    pub(super) pace: f64,
+}
+
+impl Prices {
+    /// Nothing costs anything yet.
+    pub(super) fn none(table: &Table, useful: &[usize]) -> Self {
+        let ends = useful.iter().max().map_or(0, |most| most + 1);
+        Self { rents: table.statements.iter().map(|_| vec![0.0; ends]).collect(), budget: 0.0, pace: 1.0 }
+    }
 }
 
 /// The relaxed solution of a node.
-struct Relaxed {
-    bound: f64,
+pub(super) struct Relaxed {
+    pub(super) bound: f64,
     /// How many statements want each index.
-    wanted: Vec<u32>,
+    pub(super) wanted: Vec<u32>,
     /// Which are bought.
-    bought: Set,
+    pub(super) bought: Set,
+    /// The plan of each statement.
+    pub(super) plans: Vec<PlanCost>,
     /// Everything that the plans of the statements need.
-    needs: Set,
+    pub(super) needs: Set,
 }
 
 /// Improves on `start`, a set that fits. Stops after `steps` subgradient steps
@@ -62,9 +72,7 @@ struct Relaxed {
 pub(crate) fn solve(table: &Table, start: Set, steps: u32, mut may_go_on: impl FnMut() -> bool) -> Solved {
     let useful: Vec<usize> = table.useful().members().filter(|&at| table.bytes[at] <= table.budget).collect();
     let mut best = (start, table.total(start));
-    let ends = useful.iter().max().map_or(0, |most| most + 1);
-    let mut prices =
-        Prices { rents: table.statements.iter().map(|_| vec![0.0; ends]).collect(), budget: 0.0, pace: 1.0 };
+    let mut prices = Prices::none(table, &useful);
     let outside = table.useful().minus(useful.iter().copied().collect());
     let mut stack = vec![Node { inside: Set::EMPTY, outside, bound: f64::NEG_INFINITY }];
     let (mut left, mut todo) = (steps, ROOT_STEPS);
@@ -109,12 +117,7 @@ pub(crate) fn solve(table: &Table, start: Set, steps: u32, mut may_go_on: impl F
             least_closed = least_closed.min(bound);
             continue;
         }
-        let undecided = |at: &&usize| !node.inside.has(**at) && !node.outside.has(**at);
-        let Some(&branch) = useful
-            .iter()
-            .filter(undecided)
-            .max_by_key(|&&at| (relaxed.wanted[at], relaxed.bought.has(at), table.bytes[at]))
-        else {
+        let Some(branch) = branch(table, &useful, node, &relaxed) else {
             // Everything is decided: the set is its own bound.
             let cost = table.total(node.inside);
             if table.fits(node.inside) && cost < best.1 {
@@ -132,8 +135,14 @@ pub(crate) fn solve(table: &Table, start: Set, steps: u32, mut may_go_on: impl F
     Solved { set: best.0, bound: open.min(best.1) }
 }
 
+/// Returns what to decide on next: what most statements want; `None` when all is decided.
+pub(super) fn branch(table: &Table, useful: &[usize], node: Node, relaxed: &Relaxed) -> Option<usize> {
+    let undecided = useful.iter().copied().filter(|&at| !node.inside.has(at) && !node.outside.has(at));
+    undecided.max_by_key(|&at| (relaxed.wanted[at], relaxed.bought.has(at), table.bytes[at]))
+}
+
 /// Decides against what does not fit any more.
-fn narrowed(table: &Table, useful: &[usize], node: Node) -> Node {
+pub(super) fn narrowed(table: &Table, useful: &[usize], node: Node) -> Node {
     let used = table.size(node.inside);
     let full = node.inside.len() >= table.most;
     let out = useful
@@ -148,17 +157,19 @@ fn share(table: &Table, at: usize) -> f64 {
     table.bytes[at] as f64 / table.budget.max(1) as f64
 }
 
-fn relax(table: &Table, useful: &[usize], prices: &Prices, node: Node) -> Relaxed {
+pub(super) fn relax(table: &Table, useful: &[usize], prices: &Prices, node: Node) -> Relaxed {
     let mut wanted = vec![0; prices.rents.first().map_or(0, Vec::len)];
     let mut bound = -prices.budget;
     let mut all = Set::EMPTY;
+    let mut taken = Vec::with_capacity(table.statements.len());
     for (plans, rents) in table.statements.iter().zip(&prices.rents) {
-        let (cost, needs) = cheapest_with_rent(plans, rents, node);
+        let (cost, plan) = cheapest_with_rent(plans, rents, node);
         bound += cost;
-        for at in needs.minus(node.inside).members() {
+        for at in plan.needs.minus(node.inside).members() {
             wanted[at] += 1;
         }
-        all = all.union(needs);
+        all = all.union(plan.needs);
+        taken.push(plan);
     }
     let mut bought = Set::EMPTY;
     for &at in useful {
@@ -176,11 +187,12 @@ fn relax(table: &Table, useful: &[usize], prices: &Prices, node: Node) -> Relaxe
             bought = bought.with(at);
         }
     }
-    Relaxed { bound, wanted, bought, needs: all }
+    Relaxed { bound, wanted, bought, plans: taken, needs: all }
 }
 
-fn cheapest_with_rent(plans: &[PlanCost], rents: &[f64], node: Node) -> (f64, Set) {
-    let mut best = (f64::INFINITY, Set::EMPTY);
+fn cheapest_with_rent(plans: &[PlanCost], rents: &[f64], node: Node) -> (f64, PlanCost) {
+    let nothing = (0.0, PlanCost { cost: 0.0, needs: Set::EMPTY, part: None });
+    let mut best = (f64::INFINITY, nothing.1);
     for plan in plans {
         // Plans come cheapest first, and rents are never negative.
         if plan.cost >= best.0 {
@@ -189,21 +201,22 @@ fn cheapest_with_rent(plans: &[PlanCost], rents: &[f64], node: Node) -> (f64, Se
         if plan.needs.common(node.outside).is_empty() {
             let rent: f64 = plan.needs.minus(node.inside).members().map(|at| rents[at]).sum();
             if plan.cost + rent < best.0 {
-                best = (plan.cost + rent, plan.needs);
+                best = (plan.cost + rent, *plan);
             }
         }
     }
-    if best.0.is_finite() { best } else { (0.0, Set::EMPTY) }
+    if best.0.is_finite() { best } else { nothing }
 }
 
 /// Moves rents and the price of the budget along the subgradient (Polyak's step).
-fn step(table: &Table, useful: &[usize], prices: &mut Prices, node: Node, relaxed: &Relaxed, best: f64) {
-    let plans: Vec<Set> = table
-        .statements
-        .iter()
-        .zip(&prices.rents)
-        .map(|(plans, rents)| cheapest_with_rent(plans, rents, node).1)
-        .collect();
+pub(super) fn step(
+    table: &Table,
+    useful: &[usize],
+    prices: &mut Prices,
+    node: Node,
+    relaxed: &Relaxed,
+    best: f64,
+) {
     let free = |at: usize| !node.inside.has(at) && !node.outside.has(at);
     let used: f64 = useful
         .iter()
@@ -211,16 +224,16 @@ fn step(table: &Table, useful: &[usize], prices: &mut Prices, node: Node, relaxe
         .map(|&at| share(table, at))
         .sum();
     let over = used - 1.0;
-    let direction = |needs: &Set, at: usize| match (needs.has(at), relaxed.bought.has(at)) {
+    let direction = |plan: &PlanCost, at: usize| match (plan.needs.has(at), relaxed.bought.has(at)) {
         (true, false) => 1.0,
         (false, true) => -1.0,
         _ => 0.0_f64,
     };
     // A rent that is zero cannot fall.
     let mut norm = if over > 0.0 || prices.budget > 0.0 { over * over } else { 0.0 };
-    for (needs, rents) in plans.iter().zip(&prices.rents) {
+    for (plan, rents) in relaxed.plans.iter().zip(&prices.rents) {
         for &at in useful.iter().filter(|&&at| free(at)) {
-            let towards = direction(needs, at);
+            let towards = direction(plan, at);
             if towards > 0.0 || rents[at] > 0.0 {
                 norm += towards * towards;
             }
@@ -231,9 +244,9 @@ fn step(table: &Table, useful: &[usize], prices: &mut Prices, node: Node, relaxe
     }
     let length = prices.pace * (best - relaxed.bound).max(1e-9 * best.abs()) / norm;
     prices.budget = (prices.budget + length * over).max(0.0);
-    for (needs, rents) in plans.iter().zip(&mut prices.rents) {
+    for (plan, rents) in relaxed.plans.iter().zip(&mut prices.rents) {
         for &at in useful.iter().filter(|&&at| free(at)) {
-            rents[at] = (rents[at] + length * direction(needs, at)).max(0.0);
+            rents[at] = (rents[at] + length * direction(plan, at)).max(0.0);
         }
     }
 }

@@ -220,13 +220,21 @@ impl<'a> Oracle<'a> {
     }
 
     fn ask(&mut self, statement: usize, set: Set) -> Option<Answer> {
-        if self.must_stop() {
-            return None;
-        }
         let members: Vec<usize> = set.members().collect();
         let indexes: Vec<_> = members.iter().map(|&at| self.pool.candidates[at].spec).collect();
-        self.calls += 1;
-        let planned = self.what_if.plan(&Question { statement, indexes: &indexes, hidden: &[] });
+        let question = Question { statement, indexes: &indexes, hidden: &[] };
+        if self.what_if.is_known(&question) {
+            self.from_memory += 1;
+            if self.is_out_of_time() {
+                return None;
+            }
+        } else {
+            if self.must_stop() {
+                return None;
+            }
+            self.calls += 1;
+        }
+        let planned = self.what_if.plan(&question);
         self.tell();
         match planned {
             Ok(planned) if planned.cost.is_finite() && planned.cost >= 0.0 => {

@@ -67,6 +67,11 @@ impl<'a> Pool<'a> {
         (0..self.candidates.len()).filter(is_simple).collect()
     }
 
+    /// Returns the candidates of at most so many bytes.
+    pub(super) fn up_to(&self, bytes: u64) -> Set {
+        (0..self.candidates.len()).filter(|&at| self.candidates[at].size.high.get() <= bytes).collect()
+    }
+
     /// Returns the `high` bytes of a set.
     pub(super) fn bytes(&self, set: Set) -> u64 {
         set.members().map(|at| self.candidates[at].size.high.get()).sum()

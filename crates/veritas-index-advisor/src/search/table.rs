@@ -8,6 +8,8 @@ use super::{oracle::Oracle, set::Set};
 pub(crate) struct PlanCost {
     pub(crate) cost: f64,
     pub(crate) needs: Set,
+    /// Not a plan but a part of the sets that nobody looked at: no plan in it costs less.
+    pub(crate) part: Option<u32>,
 }
 
 /// Plans of all statements, prices and sizes of all indexes.
@@ -33,11 +35,12 @@ impl Table {
             .iter()
             .filter(|known| !known.left_out)
             .map(|known| {
-                let base = PlanCost { cost: known.base * known.weight, needs: Set::EMPTY };
-                let seen = known
-                    .answers
-                    .iter()
-                    .map(|answer| PlanCost { cost: answer.cost * known.weight, needs: answer.used });
+                let base = PlanCost { cost: known.base * known.weight, needs: Set::EMPTY, part: None };
+                let seen = known.answers.iter().map(|answer| PlanCost {
+                    cost: answer.cost * known.weight,
+                    needs: answer.used,
+                    part: None,
+                });
                 undominated(std::iter::once(base).chain(seen).collect())
             })
             .collect();

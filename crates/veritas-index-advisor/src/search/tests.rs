@@ -145,7 +145,7 @@ prop_compose! {
 }
 
 fn options(budget: u64) -> Search {
-    Search { min_gain: 0.0, max_calls: 100_000, prove: true, ..Search::within(Bytes::new(budget)) }
+    Search { min_gain: 0.0, max_calls: 100_000, prove: Some(0.0), ..Search::within(Bytes::new(budget)) }
 }
 
 proptest! {
@@ -169,8 +169,9 @@ proptest! {
     #[test]
     fn a_gap_that_rests_on_the_planner_is_never_too_small(
         plans in any_plans(), budget in 0_u64..16_000_000, calls in 1_u32..60, min_gain in 0.0..0.05_f64,
+        near in prop::sample::select(vec![0.0, 0.02, 0.3]),
     ) {
-        let options = Search { max_calls: calls, min_gain, ..options(budget) };
+        let options = Search { max_calls: calls, min_gain, prove: Some(near), ..options(budget) };
         let advice = run(&plans, COLUMNS, &options);
         prop_assert!(advice.calls <= calls);
         prop_assert!(advice.bytes_high.get() <= budget);
@@ -178,6 +179,18 @@ proptest! {
         if let (Some(gap), GapBasis::Planner) = (advice.gap, advice.gap_basis) {
             prop_assert!(advice.cost_after <= best * (1.0 + gap) * 1.000_1, "{} {best} {gap}", advice.cost_after);
         }
+    }
+
+    #[test]
+    fn an_answer_that_is_near_enough_is_said_to_be(
+        plans in any_plans(), budget in 0_u64..16_000_000, near in 0.0..0.3_f64,
+    ) {
+        let advice = run(&plans, COLUMNS, &Search { prove: Some(near), ..options(budget) });
+        let best = best_of_all(&plans, COLUMNS, budget);
+        let gap = advice.gap.expect("nothing stopped it");
+        prop_assert_eq!(advice.gap_basis, GapBasis::Planner);
+        prop_assert!(gap <= near + 0.001, "gap {gap}");
+        prop_assert!(advice.cost_after <= best * (1.0 + gap) * 1.000_1, "{} {best} {gap}", advice.cost_after);
     }
 
     #[test]
@@ -225,7 +238,7 @@ proptest! {
         budget in 0_u64..300, most in 0_usize..9, steps in prop::sample::select(vec![0_u32, 50, 100_000]),
     ) {
         let statements = plans.of.iter().map(|plans| undominated(
-            plans.iter().map(|(cost, needs)| PlanCost { cost: *cost, needs: needs.iter().copied().collect() }).collect(),
+            plans.iter().map(|(cost, needs)| PlanCost { cost: *cost, needs: needs.iter().copied().collect(), part: None }).collect(),
         )).collect();
         let table = Table { statements, prices, bytes, budget, most };
         let best = (0_u32..1 << COLUMNS)
