@@ -133,9 +133,9 @@ impl Registered {
             Worker::start(name, clock, health, move || interval, job)
                 .map_err(|source| StartError::Thread { name, source })
         };
-        let adviser = start("postgres-advice", Box::new(move || advised.tick()))?;
+        let thinker = start("postgres-advice", Box::new(move || advised.tick()))?;
         let mut watch = Watch::new(Arc::clone(&target), Arc::clone(&target.latest));
-        let (waker, health) = (adviser.waker(), Arc::clone(&sources.health));
+        let (waker, health) = (thinker.waker(), Arc::clone(&sources.health));
         let part = format!("target:{}", target.name);
         let reader = start(
             "postgres",
@@ -148,7 +148,7 @@ impl Registered {
             let said = said.lock().unwrap_or_else(PoisonError::into_inner);
             Ok((said.findings.clone(), said.proposals.clone()))
         });
-        Ok(([reader, adviser], advisor))
+        Ok(([reader, thinker], advisor))
     }
 }
 

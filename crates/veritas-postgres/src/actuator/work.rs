@@ -12,13 +12,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use veritas_database::{
     Recorder,
-    server::{ServerReading, ServerStatement},
+    server::{NotRead, ServerReading, ServerStatement},
 };
-use veritas_model::{Fingerprint, Moments, Plan, Timestamp, WorkMetric, WorkTotals};
+use veritas_model::{Fingerprint, Moments, Monotonic, Plan, Timestamp, WorkMetric, WorkTotals};
 
 use crate::target::PostgresTarget;
 
@@ -28,6 +29,9 @@ const MOST_STATEMENTS: usize = 5_000;
 const MOST_INDEXES: usize = 20_000;
 /// Plans whose source of figures is remembered.
 const MOST_PLANS: usize = 1_024;
+/// How long the server's first reading is waited for, before a plan's work is counted by the
+/// recorder for good: an engine that starts is asked for it before that reading is there.
+const TO_BE_READ: Duration = Duration::from_mins(1);
 /// Steps from one reading to the next after which they tell how the pages of a call vary.
 const ENOUGH_STEPS: u32 = 8;
 /// How many times as wide that is taken, having been seen in so few steps: the variance that 8 of
@@ -51,6 +55,8 @@ struct Inner {
 /// What the server counted of one target while we looked.
 #[derive(Debug, Default)]
 struct Counted {
+    /// When the work of a plan was asked for first.
+    asked_at: Option<Monotonic>,
     last_read: Option<Timestamp>,
     /// The last reading that told the statements.
     last_told: Option<Timestamp>,
@@ -86,11 +92,17 @@ impl Ledger {
         let by_server = if let Some(known) = inner.by_server.get(&key) {
             *known
         } else {
-            let tells = readings.as_ref().map(|readings| readings.reading.statements.is_ok());
-            let seen = recorder.work(&plan.scope);
-            let decided = match tells {
-                Some(tells) => tells,
-                None if seen.iter().any(|totals| totals.seconds.count > 0) => false,
+            let now = target.clock.monotonic();
+            let since = inner.targets.entry(target.name.clone()).or_default().asked_at.get_or_insert(now);
+            let is_late = now.since(*since) >= TO_BE_READ;
+            let decided = match readings.as_ref().map(|readings| &readings.reading.statements) {
+                Some(Ok(_)) => true,
+                // It never tells.
+                Some(Err(why)) if !matches!(why, NotRead::TimedOut | NotRead::Unreachable { .. }) => false,
+                // It may tell in a moment, and its figures are worth the wait: they have pages.
+                _ if !is_late => return Vec::new(),
+                Some(Err(_)) => false,
+                None if recorder.work(&plan.scope).iter().any(|totals| totals.seconds.count > 0) => false,
                 // Nobody tells anything yet.
                 None => return Vec::new(),
             };

@@ -34,7 +34,9 @@ pub(crate) struct Extent {
 const WINDOWS: Windows =
     Windows { baseline: Duration::from_secs(4), watch: Duration::from_secs(6), looks: 6 };
 /// Without anything new for so long, an engine is done.
-const QUIET: Duration = Duration::from_secs(6);
+const QUIET: Duration = Duration::from_secs(12);
+/// Engines one after the other that may apply nothing: a machine may be too busy for a while.
+const MOST_IDLE: u32 = 3;
 /// How long what was approved may take to be settled in the end.
 const TO_SETTLE: Duration = Duration::from_mins(2);
 
@@ -115,7 +117,7 @@ pub(crate) fn prove(extent: Extent, say: &dyn Fn(&str)) -> Result<Tally, Failure
     let started = clock.monotonic();
     let mut rng = Rng::new(extent.seed);
     let mut tally = Tally::default();
-    let mut wave = 0;
+    let (mut wave, mut idle) = (0, 0);
     while tally.applied < extent.applied {
         wave += 1;
         let before = tally.applied;
@@ -129,8 +131,9 @@ pub(crate) fn prove(extent: Extent, say: &dyn Fn(&str)) -> Result<Tally, Failure
             tally.regressions().count(),
             clock.monotonic().since(started).as_secs_f64()
         ));
-        if tally.applied == before {
-            return Err("an engine applied nothing at all".into());
+        idle = if tally.applied == before { idle + 1 } else { 0 };
+        if idle == MOST_IDLE {
+            return Err(format!("{MOST_IDLE} engines applied nothing at all").into());
         }
     }
     tally.seconds = clock.monotonic().since(started).as_secs_f64();
