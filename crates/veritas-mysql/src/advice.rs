@@ -5,6 +5,8 @@
 //! once for the indexes that there are. What helped there is said as a missing index with
 //! the measured rows as evidence; what was not tried is said as the rule that it is.
 
+mod batches;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use mysql::Value;
@@ -20,7 +22,7 @@ use crate::{
     guard,
     session::Session,
     target::MySqlTarget,
-    trial::{self, TrialError, TrialOptions, Tried},
+    trial::{self, Batched, TrialError, TrialOptions, Tried},
     view::{self, MySqlReading},
 };
 
@@ -50,12 +52,14 @@ pub struct MySqlAdvisor {
     options: AdvisorOptions,
     /// What was found for each statement, for the indexes that there were then.
     known: BTreeMap<Fingerprint, (u64, Outcome)>,
+    /// What the batch of each repeated statement showed; `None` where it has none to offer.
+    batched: BTreeMap<Fingerprint, (u64, Option<Batched>)>,
 }
 
 impl MySqlAdvisor {
     /// Makes an advisor; sends nothing.
     pub fn new(target: Arc<MySqlTarget>, options: AdvisorOptions) -> Self {
-        Self { target, options, known: BTreeMap::new() }
+        Self { target, options, known: BTreeMap::new(), batched: BTreeMap::new() }
     }
 
     /// Says of the scans among `findings` which index would help, as far as that is known.

@@ -4,7 +4,9 @@
 //! - [`session`]: a blocking connection, read-only unless asked otherwise, with limits on both sides.
 //! - [`view`]: one reading of the server, from `performance_schema` and `information_schema`,
 //!   in the nouns of [`veritas_database::server`]; what is switched off is said with its fix.
-//! - [`findings`]: what is wrong, from a reading.
+//! - [`watch`]: a reading each interval of one [`target`], published, and what statements cost between two.
+//! - [`findings`]: what is wrong, from a reading; [`doctor`]: faults with their fixes.
+//! - [`advice`]: which index a copy says helps, and what a batch of repeated statements shows there.
 //! - [`guard`]: proves that a text is one query that only reads; only that is explained.
 //! - [`trial`]: an index made on a copy of the tables, and the statement run with and
 //!   without it: rows read (`Handler_read_*`), which other work on the machine does not change.

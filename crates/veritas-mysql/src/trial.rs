@@ -9,6 +9,7 @@
 //! rows, in any order. The schema is dropped at the end; one that a killed process left is
 //! dropped by the next trial, which knows it by a lock that nobody holds.
 
+mod batch;
 mod candidates;
 mod scratch;
 mod values;
@@ -22,6 +23,7 @@ use crate::{
     guard::Readable,
     session::{ConnectOptions, Session, SessionError, Texts, ident},
 };
+pub use batch::{Batched, batch};
 pub use candidates::{Candidate, of as candidates};
 use scratch::Scratch;
 
@@ -201,9 +203,14 @@ fn handlers(session: &mut Session) -> Result<BTreeMap<String, u64>, SessionError
     Ok(session.query(HANDLERS)?.into_iter().filter_map(pair).collect())
 }
 
-/// Runs a statement and counts what it reads. Asking for the counters reads too, always
+/// Runs a statement and counts what it reads; of its rows the first columns are summed up. Asking for the counters reads too, always
 /// the same: that is asked twice, and taken off.
-fn measure(session: &mut Session, sql: &str, values: &[Value]) -> Result<Measured, SessionError> {
+fn measure(
+    session: &mut Session,
+    sql: &str,
+    values: &[Value],
+    columns: usize,
+) -> Result<Measured, SessionError> {
     let read = |from: &BTreeMap<String, u64>, to: &BTreeMap<String, u64>| -> u64 {
         to.iter().map(|(name, count)| count - from.get(name).copied().unwrap_or(0).min(*count)).sum()
     };
@@ -211,7 +218,8 @@ fn measure(session: &mut Session, sql: &str, values: &[Value]) -> Result<Measure
     let rows = session.query_with(sql, values.to_vec())?;
     let third = handlers(session)?;
     let own = read(&first, &second);
-    let digest = rows.iter().map(|row| digest(row)).fold(0_u64, u64::wrapping_add);
+    let digest =
+        rows.iter().map(|row| digest(row.get(..columns).unwrap_or(row))).fold(0_u64, u64::wrapping_add);
     let rows_read = read(&second, &third).saturating_sub(own);
     Ok(Measured { rows_read, rows: rows.len() as u64, digest })
 }

@@ -4,7 +4,7 @@ use veritas_database::StatementSnapshot;
 use veritas_model::{Finding, FindingKind, Subject};
 
 /// Returns the statements that requests repeat with other keys.
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) fn repeated(findings: &[Finding]) -> std::collections::BTreeSet<veritas_model::Fingerprint> {
     let of_each = findings.iter().filter_map(|finding| match (&finding.kind, &finding.subject) {
         (FindingKind::NPlusOne, Subject::Statement { fingerprint, .. }) => Some(*fingerprint),

@@ -20,7 +20,7 @@ use veritas_mysql::{
     watch::Watch,
 };
 
-use crate::{analysis::Advisor, error::StartError, worker::Worker};
+use crate::{analysis::Advisor, batching, error::StartError, worker::Worker};
 
 /// Statements whose indexes are tried in one turn.
 const TRIALS: usize = 2;
@@ -121,10 +121,12 @@ impl Advising {
         }
         let now = self.sources.clock.now();
         let snapshot = self.sources.database.snapshot();
+        let repeated = batching::repeated(&self.sources.database.findings(now));
         // What is known is said before anything is tried, which takes longer.
         for trials in [0, TRIALS] {
             let mut found = findings::of(&whole, &FindingOptions::default(), now);
             self.advisor.advise(&mut found, &whole, &snapshot, trials, now);
+            found.extend(self.advisor.batches(&repeated, &whole, &snapshot, trials, now));
             *self.said.lock().unwrap_or_else(PoisonError::into_inner) = found;
         }
     }

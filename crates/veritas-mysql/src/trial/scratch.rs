@@ -159,10 +159,26 @@ impl Scratch {
         values::sampled(&mut self.session, query.sql())
     }
 
+    /// Returns how many columns the rows of a statement have; the most there are of one without rows.
+    pub(super) fn columns(&mut self, query: &Readable, values: &[Value]) -> Result<usize, SessionError> {
+        let rows = self.session.query_with(query.sql(), values.to_vec())?;
+        Ok(rows.first().map_or(usize::MAX, Vec::len))
+    }
+
     fn measure(&mut self, query: &Readable, values: &[Value]) -> Result<Measured, SessionError> {
+        self.measure_columns(query, values, usize::MAX)
+    }
+
+    /// Runs a statement; of its rows the first columns are compared.
+    pub(super) fn measure_columns(
+        &mut self,
+        query: &Readable,
+        values: &[Value],
+        columns: usize,
+    ) -> Result<Measured, SessionError> {
         // Once to read the pages and the statistics, once to count.
-        measure(&mut self.session, query.sql(), values)?;
-        measure(&mut self.session, query.sql(), values)
+        measure(&mut self.session, query.sql(), values, columns)?;
+        measure(&mut self.session, query.sql(), values, columns)
     }
 }
 

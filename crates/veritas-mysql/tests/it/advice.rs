@@ -1,14 +1,18 @@
 //! Scans become missing indexes by what a copy shows, or by a rule that says it is one.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use veritas_database::{Recorder, RecorderOptions, StatementSnapshot, Value, server::LatestReadings};
+use veritas_database::{
+    Recorder, RecorderOptions, StatementSnapshot, Value, fingerprint::fingerprint, server::LatestReadings,
+};
 use veritas_model::{Clock, Finding, FindingKind, Timestamp};
 use veritas_mysql::{
     advice::{AdvisorOptions, MySqlAdvisor},
     findings::{self, FindingOptions},
+    guard::check,
+    session::Session,
     target::MySqlTarget,
-    trial::TrialOptions,
+    trial::{self, TrialOptions},
 };
 use veritas_testkit::{MariaDatabase, MariaDb, VirtualClock};
 
@@ -120,4 +124,47 @@ fn where_copies_are_not_allowed_a_rule_speaks_and_says_so() {
         "{said}"
     );
     assert_eq!(scene.database.sql("SHOW DATABASES"), before);
+}
+
+#[test]
+fn a_batch_is_run_beside_the_single_statements_that_it_stands_for() {
+    let scene = Scene::new();
+    let sql = "SELECT note FROM orders WHERE user_id = ?";
+    for user in 0..6 {
+        scene.recorder.statement(sql).parameters(&[Value::Integer(410 + user)]).finish(10, None);
+    }
+    let repeated = BTreeSet::from([fingerprint(sql)]);
+    let whole = look(&options(&scene.database));
+    let mut advisor = scene.advisor(true);
+    let snapshot = scene.recorder.snapshot();
+    let mut batches = |trials| advisor.batches(&repeated, &whole, &snapshot, trials, Timestamp::default());
+    assert_eq!(batches(0), [], "nothing is tried where nothing may be");
+    let found = batches(1);
+    let [finding] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(finding.kind, FindingKind::NPlusOne);
+    let said = &finding.recommendation;
+    assert!(said.contains("SELECT note, user_id FROM orders WHERE user_id IN (?, …)"), "{said}");
+    assert_eq!((evidence(finding, "statements_batched"), evidence(finding, "rows_compared")), (6.0, 60.0));
+    // Nothing serves the key: each single statement reads the table, and so does the batch, once.
+    assert!(evidence(finding, "rows_read_before") >= 30_000.0, "{finding:?}");
+    assert!(evidence(finding, "rows_read_after") <= 5_100.0, "{finding:?}");
+    assert!(!format!("{finding:?}").contains("410"), "a key is shown: {finding:?}");
+    assert_eq!(batches(0), found, "it is remembered");
+    assert!(scene.advisor(false).batches(&repeated, &whole, &snapshot, 1, Timestamp::default()).is_empty());
+}
+
+#[test]
+fn a_batch_that_returns_other_rows_is_found_out() {
+    let scene = Scene::new();
+    let options = options(&scene.database);
+    let mut session = Session::connect(&options).unwrap();
+    let mut checked = |sql: &str| check(&mut session, sql).unwrap();
+    let single = checked("SELECT note FROM orders WHERE user_id = ?");
+    let right = checked("SELECT note, user_id FROM orders WHERE user_id IN (?, ?)");
+    let wrong = checked("SELECT note, user_id FROM orders WHERE user_id BETWEEN ? AND ?");
+    let trial = TrialOptions { allowed: true, ..TrialOptions::default() };
+    let keys = [veritas_mysql::Value::Int(17), veritas_mysql::Value::Int(19)];
+    let equal = |batch| trial::batch(&options, &single, batch, &keys, &trial).unwrap().is_equal();
+    assert!(equal(&right));
+    assert!(!equal(&wrong));
 }
