@@ -12,6 +12,7 @@ mod drops;
 mod examined;
 mod proposals;
 mod round;
+mod sizing;
 mod usage;
 mod workload;
 
@@ -252,6 +253,7 @@ impl PostgresAdvisor {
             unit: CostUnit::Seconds,
             window: window(reading, before),
             exact_steps: 20_000,
+            prove: None,
         };
         let inputs: Vec<Input> = cases.iter().map(|case| case.input.clone()).collect();
         let mut prepared = round::prepare(session, &inputs, &bounds, clock.as_ref())?;

@@ -21,6 +21,8 @@ use crate::advice::{Search, Stage};
 /// Steps of the subgradient before the first look at what is used, and between others.
 const FIRST_STEPS: u32 = 150;
 const ROUND_STEPS: u32 = 15;
+/// Steps for each one of an exact solve: a proof waits for the planner most of the time.
+const STEPS: u32 = 20;
 /// What is smaller than this share of the budget, for each share of the total that the
 /// answer may be off, is taken to cost no bytes: it need not be told apart.
 const FREE: f64 = 0.25;
@@ -78,7 +80,7 @@ pub(super) fn prove(
     let outside = prover.all().minus(useful.iter().copied().collect());
     let mut stack = vec![Node { inside: Set::EMPTY, outside, bound: f64::NEG_INFINITY }];
     let mut least_closed = f64::INFINITY;
-    let mut left = search.exact_steps;
+    let mut left = search.exact_steps.saturating_mul(STEPS);
     let mut todo = FIRST_STEPS;
     let mut learned = prover.oracle.calls;
     while let Some(node) = stack.pop() {

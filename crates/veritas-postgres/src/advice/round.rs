@@ -9,7 +9,8 @@ use std::{
 
 use veritas_index_advisor as advisor;
 use veritas_index_advisor::{
-    CostUnit, IndexSpec, Progress, Scan, Search, Statement, TableFacts, TableId, Workload, WriteCost,
+    CostUnit, Distinct, DistinctSource, IndexSpec, Progress, Scan, Search, Statement, TableFacts, TableId,
+    Workload, WriteCost,
 };
 use veritas_model::{Bytes, Clock, Monotonic};
 
@@ -57,6 +58,8 @@ pub(super) struct Bounds {
     pub(super) unit: CostUnit,
     pub(super) window: Duration,
     pub(super) exact_steps: u32,
+    /// How near to the best the answer is to be proven; `None`: it is not.
+    pub(super) prove: Option<f64>,
 }
 
 /// What is known before the planner is asked about indexes.
@@ -74,6 +77,8 @@ pub(super) struct Prepared {
     pub(super) facts: Facts,
     pub(super) workload: Workload,
     pub(super) candidates: Vec<IndexSpec>,
+    /// How long rows of tables were read.
+    pub(super) sampling: Duration,
 }
 
 /// Checks, plans and looks at everything that a search needs. Statements that cannot be
@@ -123,16 +128,18 @@ pub(super) fn prepare(
     };
     let columns = columns_of(&scans(&prepared));
     if !late() {
+        let started = clock.monotonic();
         prepared.facts.sample(session, &columns, &bounds.sample).map_err(|error| in_words(&error))?;
+        prepared.sampling = clock.monotonic().since(started);
     }
     let scans = scans(&prepared);
     let options = advisor::candidates::Options { most: GENERATED, ..advisor::candidates::Options::default() };
     let mut candidates = advisor::candidates::of(&scans, &prepared.facts.tables, &options);
     prepared.facts.count_tuples(&candidates);
-    // What does not fit alone is not worth a question.
+    // What surely does not fit alone is not worth a question.
     let fits = |spec: &IndexSpec| {
         let size = facts_of(&prepared.facts, spec).and_then(|facts| advisor::size::bytes(spec, facts));
-        size.is_some_and(|size| size.high <= bounds.budget)
+        size.is_some_and(|size| size.low <= bounds.budget)
     };
     candidates.retain(|spec| !spec.is_elsewhere() && fits(spec));
     candidates.truncate(ASKED);
@@ -163,26 +170,42 @@ pub(super) fn search(
     clock: &dyn Clock,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> advisor::Advice {
+    search_with(prepared, &prepared.facts.tables, bounds, planner, clock, progress)
+}
+
+/// Searches with other facts of the tables.
+pub(super) fn search_with(
+    prepared: &Prepared,
+    tables: &[TableFacts],
+    bounds: &Bounds,
+    planner: &mut dyn advisor::WhatIf,
+    clock: &dyn Clock,
+    progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+) -> advisor::Advice {
     let search = Search {
         max_calls: bounds.max_calls,
         max_indexes: bounds.max_indexes,
         deadline: bounds.deadline,
         exact_steps: bounds.exact_steps,
+        prove: bounds.prove,
         write_cost: match bounds.unit {
             CostUnit::Planner => WRITE_UNITS,
             CostUnit::Seconds => WRITE_SECONDS,
         },
         ..Search::within(bounds.budget)
     };
-    advisor::search(
-        &prepared.workload,
-        &prepared.facts.tables,
-        &prepared.candidates,
-        planner,
-        &search,
-        clock,
-        progress,
-    )
+    advisor::search(&prepared.workload, tables, &prepared.candidates, planner, &search, clock, progress)
+}
+
+/// Returns the tables as if every count of distinct values were right.
+pub(super) fn trusted(tables: &[TableFacts]) -> Vec<TableFacts> {
+    let exact = |distinct: &mut Distinct| distinct.source = DistinctSource::Exact;
+    let mut trusted = tables.to_vec();
+    for table in &mut trusted {
+        table.columns.iter_mut().for_each(|column| exact(&mut column.distinct));
+        table.distinct_sets.iter_mut().for_each(|set| exact(&mut set.distinct));
+    }
+    trusted
 }
 
 /// Returns every column that an index could hold for these scans.

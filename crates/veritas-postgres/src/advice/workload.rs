@@ -5,10 +5,13 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
 use veritas_index_advisor::{CostUnit, GapBasis, IndexSpec, Progress, SizeEstimate, Why};
 use veritas_model::Bytes;
 
-use super::round::{self, Bounds, Input, in_words};
+use super::{
+    round::{self, Bounds, Input, in_words},
+    sizing,
+};
 use crate::{
     actuator::IndexDefinition,
-    facts::SampleOptions,
+    facts::{SampleOptions, ScanOptions},
     plan::{Plan, Relation},
     scratch::ScratchPlace,
     session::{ConnectOptions, Session},
@@ -43,6 +46,13 @@ pub struct WorkloadOptions {
     pub max_indexes: usize,
     /// How much of the tables is looked at.
     pub sample: SampleOptions,
+    /// Which tables are read whole to know how large an index really is that would be
+    /// advised: where the sample cannot tell.
+    pub scan: ScanOptions,
+    /// Proves that no set of the same candidates is better than the answer by more than
+    /// this share, or finds one that is. Takes thousands of plans: set `max_plans` and
+    /// `time_limit` for it.
+    pub prove: Option<f64>,
     /// Where a sampled copy may be made when the server has no `hypopg`.
     pub scratch: ScratchPlace,
 }
@@ -56,6 +66,8 @@ impl WorkloadOptions {
             max_plans: 400,
             max_indexes: 64,
             sample: SampleOptions::default(),
+            scan: ScanOptions::default(),
+            prove: None,
             scratch: ScratchPlace::Off,
         }
     }
@@ -111,6 +123,9 @@ pub struct WorkloadAdvice {
     pub stopped: Why,
     /// How long all of it took.
     pub took: Duration,
+    /// How much of that went into reading rows of tables, for sizes: a table is read once,
+    /// however many plans are asked for.
+    pub reading: Duration,
 }
 
 /// Why there is no advice.
@@ -164,14 +179,16 @@ pub fn advise_workload(
         sample: how.sample.clone(),
         unit,
         window: Duration::ZERO,
-        exact_steps: 200_000,
+        exact_steps: 40_000,
+        prove: how.prove,
     };
-    let prepared =
+    let mut prepared =
         round::prepare(&mut session, &inputs, &bounds, clock.as_ref()).map_err(AdviseError::Look)?;
     if prepared.asked.is_empty() {
         let reason = prepared.skipped.first().map_or("there is none", |(_, reason)| reason).to_owned();
         return Err(AdviseError::NothingPlanned { statements: statements.len(), reason });
     }
+    let mut facts = std::mem::take(&mut prepared.facts);
     let copied = || {
         let relations: BTreeSet<Relation> =
             prepared.plans.iter().flat_map(Plan::relations).cloned().collect();
@@ -180,8 +197,10 @@ pub fn advise_workload(
     };
     let mut opened = what_if::open(&mut session, &prepared.asked, &prepared.plans, copied)
         .map_err(|error| AdviseError::WhatIf(in_words(&error)))?;
-    let found = round::search(&prepared, &bounds, &mut opened, clock.as_ref(), progress);
     let (method, why) = (opened.method, opened.why.clone());
+    let look = sizing::Look { prepared: &prepared, bounds: &bounds, how, options, clock: clock.as_ref() };
+    let (found, read) = sizing::searched(&look, &mut facts, &mut opened, progress);
+    let reading = prepared.sampling.saturating_add(read);
     drop(opened);
 
     let mut skipped: Vec<(String, String)> =
@@ -218,9 +237,10 @@ pub fn advise_workload(
         skipped,
         what_if: method,
         what_if_reason: why,
-        notes: prepared.facts.notes,
+        notes: facts.notes,
         stopped: found.stopped,
         took: clock.monotonic().since(started),
+        reading,
     })
 }
 
