@@ -85,7 +85,7 @@ fn prove_regressions() -> Result<bool, Failure> {
     const PLANTED: usize = 20;
     const SECONDS: f64 = 60.0;
     let windows =
-        stage::Windows { baseline: Duration::from_secs(10), watch: Duration::from_secs(12), looks: 6 };
+        stage::Windows { baseline: Duration::from_secs(10), watch: Duration::from_secs(24), looks: 8 };
     let extent = regressions::Extent { planted: PLANTED, together: 5, windows, seed: 2 };
     let outcomes = regressions::prove(extent, &|line| println!("  {line}"))?;
     let (count, slowest) = regressions::taken_back(&outcomes);

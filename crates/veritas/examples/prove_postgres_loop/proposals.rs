@@ -177,7 +177,7 @@ fn play(
             Played { name, database, world, load }
         })
         .collect();
-    approve_all(&engine, extent.longest)?;
+    approve_all(&engine, extent)?;
     let changes = engine.optimizer().changes()?;
     for record in engine.optimizer().proposals()? {
         tally.proposed += 1;
@@ -204,16 +204,17 @@ fn play(
     Ok(())
 }
 
-/// Approves whatever is proven until nothing new comes, or the time is over; then waits for
-/// what was approved.
-fn approve_all(engine: &Engine, longest: Duration) -> Result<(), Failure> {
+/// Approves whatever is proven until there is enough, nothing new comes, or the time is over; then
+/// waits for what was approved.
+fn approve_all(engine: &Engine, extent: Extent) -> Result<(), Failure> {
     let clock = clock();
     let started = clock.monotonic();
     let (mut known, mut last_new) = (0, started);
     let optimizer = engine.optimizer();
     loop {
         let now = clock.monotonic();
-        let is_over = now.since(started) >= longest;
+        let is_enough = optimizer.changes()?.len() >= extent.applied;
+        let is_over = is_enough || now.since(started) >= extent.longest;
         let proposals = optimizer.proposals()?;
         if proposals.len() > known {
             (known, last_new) = (proposals.len(), now);
@@ -235,7 +236,7 @@ fn approve_all(engine: &Engine, longest: Duration) -> Result<(), Failure> {
         if !is_busy && (is_over || (known > 0 && now.since(last_new) >= QUIET)) {
             return Ok(());
         }
-        if now.since(started) >= longest + TO_SETTLE {
+        if now.since(started) >= extent.longest + TO_SETTLE {
             return Err(format!("not settled: {:?}", unsettled(engine)?).into());
         }
         pause(Duration::from_millis(100));

@@ -161,7 +161,9 @@ impl Lane {
             Ok(change()?.filter(|change| change.state == ChangeState::Reverted))
         });
         let reverted = reverted.map_err(|error| match change() {
-            Ok(Some(change)) => format!("{error}; it is {}: {}", change.state.as_str(), change.reason),
+            Ok(Some(change)) => {
+                format!("{error}; it is {}: {}; {:?}", change.state.as_str(), change.reason, change.live)
+            }
             _ => error.to_string(),
         })?;
         self.load.end()?;
@@ -176,12 +178,12 @@ impl Lane {
         Ok(TakenBack { seconds: times.1.since(times.0).as_secs_f64(), dearer })
     }
 
-    /// Writes the proposal into the ledger, and lets its load be read for twice as long as it is compared with.
+    /// Writes the proposal into the ledger, and lets its load be read for three times as long as it is compared with.
     fn planted(&self) -> Result<ProposalId, Failure> {
         let id = plant(&*self.control, &self.name, &self.name, self.harm.columns, Planted::Proven)?;
         let clock = clock();
         let since = clock.monotonic();
-        while clock.monotonic().since(since) < self.windows.baseline * 2 {
+        while clock.monotonic().since(since) < self.windows.baseline * 3 {
             pause(Duration::from_millis(100));
         }
         Ok(id)
