@@ -2,7 +2,7 @@
 //! recorder, and remembered for the replay.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     error::Error,
     sync::{
         Arc, Mutex, PoisonError,
@@ -134,7 +134,7 @@ async fn run(
         error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string)
     };
     let client = connect(url).await.map_err(in_words)?;
-    let mut prepared = HashMap::new();
+    let mut prepared: Vec<Option<tokio_postgres::Statement>> = vec![None; statements.len()];
     let mut rng = Rng::new(seed);
     while !shared.stop.load(Ordering::Relaxed) {
         let drawn = {
@@ -144,14 +144,16 @@ async fn run(
         if let Some(number) = drawn {
             let statement = &statements[number];
             let vector = draw(&statement.draws, &mut rng);
-            if !prepared.contains_key(&number) {
-                prepared.insert(number, client.prepare(&statement.sql).await.map_err(in_words)?);
-            }
-            execute(&client, recorder, statement, &prepared[&number], &vector)
+            let plan = match &prepared[number] {
+                Some(plan) => plan.clone(),
+                None => client.prepare(&statement.sql).await.map_err(in_words)?,
+            };
+            execute(&client, recorder, statement, &plan, &vector)
                 .await
                 .map_err(|error| format!("{}: {}", statement.name, in_words(error)))?;
-            let mut recorded = shared.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-            let of_statement = &mut recorded[number];
+            prepared[number] = Some(plan);
+            let mut ran = shared.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_statement = &mut ran[number];
             of_statement.calls += 1;
             if of_statement.vectors.len() == REMEMBERED {
                 of_statement.vectors.pop_front();

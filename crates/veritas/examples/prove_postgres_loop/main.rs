@@ -29,6 +29,9 @@ use std::{
 
 use stage::Failure;
 
+/// Runs a proof, and tells whether its goal is met.
+type Proof = fn() -> Result<bool, Failure>;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [word, directory, url, load] = arguments.as_slice()
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
     }
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     let mut missed = Vec::new();
-    let proofs: [(&str, fn() -> Result<bool, Failure>); 3] =
+    let proofs: [(&str, Proof); 3] =
         [("kills", prove_kills), ("regressions", prove_regressions), ("proposals", prove_proposals)];
     for (name, proof) in proofs {
         if !wanted(name) {
