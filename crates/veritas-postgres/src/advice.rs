@@ -130,6 +130,9 @@ pub struct PostgresAdvisor {
     options: AdvisorOptions,
     usage: Mutex<usage::Watched>,
     history: Mutex<PlanHistory>,
+    /// The reading of the turn before: a turn may take longer than it is from one reading to the
+    /// next, and what was called meanwhile is looked at as well.
+    advised_on: Mutex<Option<Arc<ServerReading>>>,
 }
 
 /// A statement of a turn.
@@ -148,7 +151,13 @@ struct Case {
 impl PostgresAdvisor {
     /// Makes an advisor; sends nothing.
     pub fn new(target: Arc<PostgresTarget>, options: AdvisorOptions) -> Self {
-        Self { target, options, usage: Mutex::default(), history: Mutex::default() }
+        Self {
+            target,
+            options,
+            usage: Mutex::default(),
+            history: Mutex::default(),
+            advised_on: Mutex::default(),
+        }
     }
 
     /// Returns what is known of the use of indexes, to be handed to [`Self::go_on_from`] after a
@@ -182,7 +191,7 @@ impl PostgresAdvisor {
                 return advice;
             }
         };
-        let before = self.target.latest.get(&self.target.name).and_then(|readings| readings.before);
+        let before = self.before(reading);
         let cases = self.cases(reading, before.as_deref(), snapshot);
         if cases.is_empty() {
             advice.failure = Some("no statement was called often enough yet".to_owned());
@@ -202,6 +211,18 @@ impl PostgresAdvisor {
             self.drops(&mut session, reading, now, &mut advice);
         }
         advice
+    }
+
+    /// Returns the reading from which on the window of this turn goes, and notes the present one
+    /// for the next turn.
+    fn before(&self, reading: &ServerReading) -> Option<Arc<ServerReading>> {
+        let latest = self.target.latest.get(&self.target.name)?;
+        let mut advised_on = self.advised_on.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = advised_on.take().filter(|known| known.read_at < reading.read_at);
+        let is_latest = latest.reading.read_at == reading.read_at;
+        *advised_on = is_latest.then_some(latest.reading);
+        // Without statements there is nothing to compare with.
+        known.filter(|known| known.statements.is_ok()).or(latest.before)
     }
 
     /// Returns the statements that cost most in the window, with values where the

@@ -77,6 +77,12 @@ fn idle(reading: &ServerReading, session: &SessionReading, least: Duration) -> O
 }
 
 fn long(reading: &ServerReading, session: &SessionReading, least: Duration) -> Option<Finding> {
+    // Who waits for a lock is not the one to be hurried.
+    let waits =
+        reading.locks.as_ref().is_ok_and(|locks| locks.iter().any(|lock| lock.waiting.pid == session.pid));
+    if waits {
+        return None;
+    }
     let is_running = session.state == "active" || session.state.starts_with("idle in transaction");
     let open = session.transaction.filter(|open| is_running && *open >= least)?;
     let recommendation = format!(

@@ -204,9 +204,13 @@ impl Scene {
         }
     }
 
-    fn turn(&mut self, later: Duration) -> Advice {
+    fn read(&mut self, later: Duration) {
         self.clock.advance(later);
         let _condition = self.watch.tick();
+    }
+
+    fn turn(&mut self, later: Duration) -> Advice {
+        self.read(later);
         let reading: Arc<ServerReading> = self.latest.get("main").expect("it was read").reading;
         self.advisor.advise(&reading, &self.recorder.snapshot(), self.clock.now())
     }
@@ -256,6 +260,25 @@ fn a_statement_that_ends_once_in_a_window_is_looked_at() {
     run();
     let twice = scene.turn(Duration::from_mins(1));
     assert!(kinds(&twice).contains(&FindingKind::MissingIndex), "{twice:#?}");
+}
+
+#[test]
+fn what_was_called_between_two_turns_is_looked_at_whatever_was_read_meanwhile() {
+    let database = shop();
+    database.extension("hypopg").extension("pg_stat_statements");
+    let mut scene = Scene::new(&database);
+    let other = || database.psql("SELECT count(*) FROM customer");
+    other();
+    other();
+    let _first = scene.turn(Duration::from_mins(1));
+    for _call in 0..2 {
+        database.psql("SELECT count(*) FROM orders WHERE customer_id = 7");
+    }
+    // The turn that would have looked at it was not over yet.
+    scene.read(Duration::from_secs(10));
+    other();
+    let second = scene.turn(Duration::from_secs(10));
+    assert!(second.findings.iter().any(|finding| finding.kind == FindingKind::MissingIndex), "{second:#?}");
 }
 
 #[test]

@@ -165,9 +165,10 @@ pub(crate) const RESULTS: &[Case] = &[
                    AND id < $1 LIMIT 100";
         one(name, sql, vec![long(500 + n)])
     }),
-    // Reads the list of visitors again for each coupon, up to the end for the last ones: most of a minute.
+    // Reads the list of visitors again for each coupon: it takes longer than it is from one reading
+    // to the next.
     case("free_coupons", of(&[NotIn]), 1, |name, _| {
-        let sql = "SELECT id FROM coupons WHERE customer_id NOT IN (SELECT visitor FROM visits) LIMIT 10";
+        let sql = "SELECT id FROM coupons WHERE customer_id NOT IN (SELECT visitor FROM visits) AND id > 6000 LIMIT 10";
         one(name, sql, vec![])
     }),
     case("late_coupons", of(&[NotIn]), 5, |name, n| {

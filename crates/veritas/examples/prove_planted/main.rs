@@ -30,11 +30,11 @@ const PRECISION: f64 = 0.98;
 const RECALL: f64 = 0.95;
 /// How long the findings may take to be complete.
 const PATIENCE: Duration = Duration::from_mins(4);
-/// A day of this shop takes some seconds: what is long is long for it.
+/// A day of this shop takes half a minute: what is long is long for it.
 const THRESHOLDS: Thresholds = Thresholds {
     idle_in_transaction: Duration::from_secs(10),
     long_transaction: Duration::from_secs(15),
-    disuse: Duration::from_secs(20),
+    disuse: Duration::from_secs(120),
     ..Thresholds::DEFAULT
 };
 
@@ -116,8 +116,14 @@ async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
+/// The address for sessions of this name.
+fn named(url: &str, name: &str) -> String {
+    let mark = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{mark}application_name={name}")
+}
+
 async fn build(url: &str) -> Result<Client, Box<dyn Error>> {
-    let client = connect(url).await?;
+    let client = connect(&named(url, "shop")).await?;
     client.batch_execute(schema::SCHEMA).await?;
     client.batch_execute(schema::ANALYZE).await?;
     client.batch_execute(objects::SQL).await?;
@@ -134,16 +140,14 @@ async fn build(url: &str) -> Result<Client, Box<dyn Error>> {
 
 /// Opens sessions that hold what others wait for, and keeps them.
 async fn stand_in_the_way(url: &str) -> Result<Vec<Client>, Box<dyn Error>> {
-    let mark = if url.contains('?') { '&' } else { '?' };
-    let named = |name: &str| format!("{url}{mark}application_name={name}");
-    let holder = connect(&named("till")).await?;
+    let holder = connect(&named(url, "till")).await?;
     holder.batch_execute("BEGIN; UPDATE settings SET value = value WHERE key = 'k1'").await?;
-    let waiter = connect(&named("shelf")).await?;
+    let waiter = connect(&named(url, "shelf")).await?;
     tokio::spawn(async move {
         // Waits until the holder is gone.
         waiter.batch_execute("UPDATE settings SET value = value WHERE key = 'k1'").await.ok();
     });
-    let reporter = connect(&named("report")).await?;
+    let reporter = connect(&named(url, "report")).await?;
     tokio::spawn(async move {
         // Works in one transaction until the server ends.
         reporter.batch_execute("BEGIN; SELECT count(*) FROM stock; SELECT pg_sleep(3600)").await.ok();

@@ -194,6 +194,16 @@ fn sessions_that_wait_sleep_or_stay_are_found() {
         |reading| activity(reading, session("idle in transaction", 4_000, 1)),
         &[LongTransaction],
     );
+    // Who waits for a lock in a long transaction is told of the lock.
+    check(
+        "waits for long",
+        |reading| {
+            let waits = lock(Some(Duration::from_secs(4_000)));
+            activity(reading, SessionReading { pid: waits.waiting.pid, ..session("active", 4_000, 4_000) });
+            reading.locks = Ok(vec![waits]);
+        },
+        &[LockWait],
+    );
     let taken =
         |total| move |reading: &mut ServerReading| reading.connections.as_mut().unwrap().total = total;
     check("full", taken(95), &[Connections]);
