@@ -283,7 +283,7 @@ impl Stage {
     }
 
     async fn tell(&self, narrator: &Narrator) -> anyhow::Result<Report> {
-        let telling = story::tell(&self.engine, &self.load, narrator, self.postgres.is_none());
+        let telling = story::tell(&self.engine, &self.load, narrator);
         let watching = self.show_load(narrator);
         let story = tokio::select! {
             story = telling => story?,

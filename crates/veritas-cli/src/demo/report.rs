@@ -75,7 +75,7 @@ impl Report {
     }
 
     fn changes(&self) -> impl Iterator<Item = &Change> {
-        [&self.story.kept, &self.story.cached].into_iter().chain(&self.story.reverted)
+        [&self.story.kept, &self.story.cached, &self.story.reverted].into_iter()
     }
 
     fn json(&self) -> Value {
