@@ -178,12 +178,13 @@ fn solve(oracle: &mut Oracle<'_>, table: &Table, search: &Search, before: Set, l
 
 /// Returns how far the set can be from the best, and on what that rests.
 fn bound(oracle: &Oracle<'_>, search: &Search, set: Set, proven: Option<f64>) -> Option<(f64, GapBasis)> {
-    if search.exact_steps == 0 || oracle.stopped.as_ref().is_some_and(|why| *why != Why::Calls) {
-        return None;
-    }
+    // A floor that was proven holds whatever ended the proof.
     let (lowest, basis) = if let Some(lowest) = proven {
         (lowest, GapBasis::Planner)
     } else {
+        if search.exact_steps == 0 || oracle.stopped.as_ref().is_some_and(|why| *why != Why::Calls) {
+            return None;
+        }
         let table = Table::of(oracle, search.budget.get(), search.max_indexes);
         (exact::solve(&table, set, search.exact_steps, || true).bound, GapBasis::Table)
     };
