@@ -26,8 +26,10 @@ const STEPS: u32 = 20;
 /// What is smaller than this share of the budget, for each share of the total that the
 /// answer may be off, is taken to cost no bytes: it need not be told apart.
 const FREE: f64 = 0.25;
-/// Questions after which what was learned is searched for a better set.
-const LEARNED: u32 = 400;
+/// Questions after which what was learned is searched for a better set, and with how much
+/// less thought than a choice takes: the table is large by then.
+const LEARNED: u32 = 800;
+const LIGHTER: u32 = 20;
 /// Below this share of a total, differences are roundings.
 const ROUNDING: f64 = 1e-6;
 
@@ -257,6 +259,7 @@ impl<'p, 'o> Prover<'p, 'o> {
     /// Returns the better one of `best` and what can be chosen over all plans seen.
     fn improved(&mut self, search: &Search, best: (Set, f64), least: f64) -> (Set, f64) {
         let table = Table::of(self.oracle, search.budget.get(), search.max_indexes);
+        let search = &Search { exact_steps: search.exact_steps / LIGHTER, ..search.clone() };
         let set = super::solve(self.oracle, &table, search, best.0, least);
         let cost = table.total(set);
         if cost < best.1 { (set, cost) } else { best }
