@@ -76,7 +76,7 @@ fn prove_proposals() -> Result<bool, Failure> {
         applied: APPLIED,
         tables: 4,
         databases: 2,
-        longest: Duration::from_secs(100),
+        longest: Duration::from_mins(5),
         seed: 1,
     };
     let tally = proposals::prove(extent, &|line| println!("  {line}"))?;
