@@ -113,7 +113,7 @@ impl Home {
             NEXT.fetch_add(1, Ordering::Relaxed),
             std::thread::current().id(),
         );
-        let id = stable_hash(seed.as_bytes());
+        let id = place_of(&self.locked_in) | (stable_hash(seed.as_bytes()) & u64::from(u32::MAX));
         // The lock comes first: from the moment that the database exists, it has an owner.
         let owned = self.maintenance.query(OWN, &[&lock_key(id)]).map_err(&at)?;
         if !owned.first().is_some_and(|row| row.get(0)) {
@@ -185,8 +185,14 @@ pub fn sweep(maintenance: &mut Session) -> Result<u32, SessionError> {
     for row in maintenance.query(CANDIDATES, &[])? {
         let (name, said, inhabited): (String, Option<String>, bool) = (row.get(0), row.get(1), row.get(2));
         let (Some(id), false) = (id_of(&name), inhabited) else { continue };
-        // The locks of another database are not seen from here.
-        if said.is_some_and(|said| said != comment(&row.get::<_, String>(3))) {
+        // The locks of another database are not seen from here: neither those that a comment
+        // names, nor those of a copy that is being made and has none yet.
+        let here: String = row.get(3);
+        let is_from_here = match said {
+            Some(said) => said == comment(&here),
+            None => id & !u64::from(u32::MAX) == place_of(&here),
+        };
+        if !is_from_here {
             continue;
         }
         let owned = maintenance.query(OWN, &[&lock_key(id)])?;
@@ -222,6 +228,11 @@ fn name_of(id: u64) -> String {
 fn id_of(name: &str) -> Option<u64> {
     let id = u64::from_str_radix(name.strip_prefix(PREFIX)?, 16).ok()?;
     (name_of(id) == name).then_some(id)
+}
+
+/// The first half of the numbers of copies that are owned through locks in a database.
+fn place_of(locked_in: &str) -> u64 {
+    stable_hash(locked_in.as_bytes()) & !u64::from(u32::MAX)
 }
 
 const fn lock_key(id: u64) -> i64 {

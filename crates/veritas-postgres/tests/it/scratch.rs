@@ -226,8 +226,12 @@ fn only_our_own_forgotten_databases_are_swept() {
     let database = server.database();
     database.psql("CREATE TABLE t AS SELECT 1 AS a");
     let alive = copy(&database, &[relation("public", "t")], &ScratchLimits::default()).unwrap();
+    // Ours, killed before it was commented: a copy's number begins with the place of its lock.
+    let place = database.psql("SELECT current_database()");
+    let place = veritas_model::stable_hash(place.trim().as_bytes()) >> 32;
+    database.psql(&format!("CREATE DATABASE veritas_scratch_{place:08x}000000aa"));
     for sql in [
-        "CREATE DATABASE veritas_scratch_00000000000000aa", // ours, killed before it was commented
+        "CREATE DATABASE veritas_scratch_00000000000000dd", // being made, its lock is in another database
         "CREATE DATABASE veritas_scratch_mine",
         "CREATE DATABASE veritas_scratch_00000000000000bb",
         "COMMENT ON DATABASE veritas_scratch_00000000000000bb IS 'keep this'",
@@ -243,6 +247,6 @@ fn only_our_own_forgotten_databases_are_swept() {
     let names =
         database.psql("SELECT datname FROM pg_database WHERE datname LIKE 'veritas_scratch_%' ORDER BY 1");
     assert!(!names.contains("00aa") && names.contains(alive.name()), "{names}");
-    assert_eq!(names.lines().count(), 4, "{names}");
+    assert_eq!(names.lines().count(), 5, "{names}");
     drop(visitor);
 }
