@@ -237,6 +237,17 @@ struct Stratum<'a> {
     after: Moments,
 }
 
+impl Stratum<'_> {
+    /// Returns whether both means are known well enough to be compared: what is small beside
+    /// the other need not be known by its own measure. A cache that hardly misses any more, or
+    /// a scan among thousands of look-ups, would else need as many calls as it is rare.
+    fn is_enough(&self, options: &VerificationOptions) -> bool {
+        let mean = |calls: &Moments| calls.mean().unwrap_or(0.0);
+        let dearer = mean(&self.before).max(mean(&self.after));
+        is_enough(&self.before, dearer, options) && is_enough(&self.after, dearer, options)
+    }
+}
+
 /// What one metric has to say.
 struct Side<'a> {
     metric: WorkMetric,
@@ -275,7 +286,7 @@ impl<'a> Side<'a> {
                 before: moments(before, metric),
                 after: moments(after, metric),
             };
-            if !(is_enough(&stratum.before, options) && is_enough(&stratum.after, options)) {
+            if !stratum.is_enough(options) {
                 continue;
             }
             covered += cost;
@@ -296,17 +307,19 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Returns whether the mean of these calls is known well enough to be judged.
+/// Returns whether the mean of these calls is known well enough to be judged beside a mean
+/// that is `beside`.
 #[expect(clippy::cast_precision_loss, reason = "counts of calls stay below 2^53")]
-fn is_enough(calls: &Moments, options: &VerificationOptions) -> bool {
-    let (Some(mean), Some(variance)) = (calls.mean(), calls.variance()) else { return false };
-    let spread = if mean > 0.0 { (variance / (mean * mean)).max(1.0) } else { 1.0 };
+fn is_enough(calls: &Moments, beside: f64, options: &VerificationOptions) -> bool {
+    let Some(variance) = calls.variance() else { return false };
+    let spread = if beside > 0.0 { (variance / (beside * beside)).max(1.0) } else { 1.0 };
     calls.count >= options.min_calls && calls.count as f64 >= options.min_calls as f64 * spread
 }
 
 /// Returns whether the cost of a call of this statement is known well enough to be judged.
 pub(crate) fn is_known(totals: &WorkTotals, options: &VerificationOptions) -> bool {
-    is_enough(&totals.steps, options) || is_enough(&totals.seconds, options)
+    let by_its_own = |calls: &Moments| is_enough(calls, calls.mean().unwrap_or(0.0), options);
+    by_its_own(&totals.steps) || by_its_own(&totals.seconds)
 }
 
 /// Returns whether four times as many calls are known as a judgement asks for.
@@ -367,9 +380,10 @@ impl Slope {
                 continue;
             };
             let (before, after) = (moments(first, side.metric), moments(second, side.metric));
-            if is_enough(&before, options) && is_enough(&after, options) {
+            let halves = Stratum { key: stratum.key, weight: stratum.weight, before, after };
+            if halves.is_enough(options) {
                 judged += cost;
-                strata.push(Stratum { key: stratum.key, weight: stratum.weight, before, after });
+                strata.push(halves);
             }
         }
         if judged < VerificationOptions::COVERAGE * all || halves.apart.is_zero() {
@@ -485,6 +499,19 @@ mod tests {
         // Half the calls cost nothing, the others 200 times the usual: variance/mean² is
         // near 1, and 40 calls are enough. With a spread of three times the mean they are not.
         check(&before, &[totals("q", 40, 100_000.0, 300_000.0)], Outcome::NotEnoughData, 0.0);
+    }
+
+    #[test]
+    fn what_became_rare_is_compared_with_what_it_was() {
+        // 40 misses among 2,000 look-ups that all missed before.
+        let rare = |missed: u32| {
+            let mut work = totals("cache", 2_000, 1_000.0, 0.0);
+            work.steps = Moments::default();
+            (0..2_000).for_each(|call| work.steps.add(f64::from(u8::from(call < missed))));
+            work
+        };
+        check(&[rare(2_000)], &[rare(40)], Outcome::Improved, 0.98);
+        check(&[rare(40)], &[rare(2_000)], Outcome::Worse, -49.0);
     }
 
     #[test]
