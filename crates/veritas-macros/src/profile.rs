@@ -4,20 +4,20 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{FnArg, Ident, ItemFn, Pat, ReturnType, Signature, Type, spanned::Spanned};
 
-use crate::options::{Arguments, Options};
+use crate::options::{Arguments, Named, ProfileOptions};
 
 pub(crate) fn expand(options: TokenStream, function: TokenStream) -> syn::Result<TokenStream> {
-    let options: Options = syn::parse2(options)?;
+    let ProfileOptions { named, arguments } = syn::parse2(options)?;
     let function: ItemFn = syn::parse2(function)
         .map_err(|error| syn::Error::new(error.span(), "`#[profile]` goes on a function with a body"))?;
     if let Some(word) = &function.sig.constness {
         let message = "a `const fn` cannot be profiled: it may run in the compiler, which has no clock";
         return Err(syn::Error::new(word.span(), message));
     }
-    let path = options.crate_path.as_ref().map_or_else(|| quote!(::veritas::profile), |path| quote!(#path));
+    let path = named.crate_path.as_ref().map_or_else(|| quote!(::veritas::profile), |path| quote!(#path));
     let ItemFn { attrs, vis, sig, block } = &function;
-    let site = site(&options, &path, &sig.ident);
-    let noted = note_arguments(&options.arguments, &path, sig)?;
+    let site = site(&named, &path, &sig.ident);
+    let noted = note_arguments(&arguments, &path, sig)?;
     let failable = failable(&function);
     let call = match (&sig.asyncness, failable) {
         (None, None) => quote! {
@@ -44,12 +44,8 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> syn::Result
     })
 }
 
-fn site(options: &Options, path: &TokenStream, ident: &Ident) -> TokenStream {
-    let name = options.name.as_ref().map_or_else(
-        // A raw identifier is called by its name: `r#match` is "match".
-        || ident.to_string().trim_start_matches("r#").to_owned(),
-        syn::LitStr::value,
-    );
+fn site(named: &Named, path: &TokenStream, ident: &Ident) -> TokenStream {
+    let name = named.name_or(ident);
     // The line is the function's, not the attribute's.
     let line = quote_spanned!(ident.span()=> ::core::line!());
     quote! {
