@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_mins(4);
 const THRESHOLDS: Thresholds = Thresholds {
     idle_in_transaction: Duration::from_secs(10),
     long_transaction: Duration::from_secs(15),
-    disuse: Duration::from_secs(120),
+    disuse: Duration::from_mins(2),
     ..Thresholds::DEFAULT
 };
 
