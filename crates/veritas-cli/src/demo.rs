@@ -29,7 +29,7 @@ use veritas::{
         serve::{Bound, ServeOptions},
     },
     cache_advisor::{AdvisorOptions, ProofOptions},
-    model::{ChangeKind, Clock, Mode, SystemClock},
+    model::{Bytes, ChangeKind, Clock, Mode, SystemClock},
     optimize::OptimizerOptions,
     postgres::{scratch::ScratchPlace, session::ConnectOptions},
     redis::{RedisOptions, RedisTier, TieredCaches},
@@ -404,9 +404,13 @@ async fn build_in_postgres(url: &str, seed: u64, narrator: &Narrator) -> anyhow:
 }
 
 /// Looks often, since half a minute of load is all that there is, and proves beside the demo's tables.
+/// Room for all indexes of the story, whatever columns they carry.
+const INDEX_BUDGET: Bytes = Bytes::new(64 << 20);
+
 fn postgres_target(url: &str) -> PostgresOptions {
     PostgresOptions {
         scratch: ScratchPlace::SameServer,
+        index_budget: Some(INDEX_BUDGET),
         interval: Duration::from_secs(2),
         ..PostgresOptions::new(ConnectOptions::new(url))
     }

@@ -228,8 +228,8 @@ pub(crate) async fn one(
 
 /// Revert a change
 ///
-/// Orders the inverse of a change that is in force. The answer comes when that
-/// is journaled. Needs the role operator.
+/// Orders the inverse of a change that is in force, or withdraws the permission of one that still
+/// waits to be applied. The answer comes when that is journaled. Needs the role operator.
 #[utoipa::path(post, path = "/changes/{id}/revert", operation_id = "revert_change", tag = "Optimization",
     params(("id" = String, Path, description = "Its identity", pattern = "^c-[0-9a-f]{16}$")),
     responses((status = 202, description = "The change, being taken back", body = ChangeBody),

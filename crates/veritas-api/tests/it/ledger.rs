@@ -36,8 +36,14 @@ async fn a_proposal_becomes_a_change_only_with_permission() {
     let entry = get(&router, &format!("/changes/{change}"), &operator).await.json();
     assert_eq!(entry["change"]["state"], "applying");
     assert_eq!(entry["events"][0]["by"], "olga");
+    // It still waits to be applied: the permission is withdrawn, once.
     let early = call(&router, Method::POST, &format!("/changes/{change}/revert"), &operator).await;
-    assert_eq!(early.problem(409), "state_conflict");
+    assert_eq!(early.status, 202, "{}", early.text);
+    let withdrawn = early.json();
+    assert_eq!(withdrawn["state"], "reverted");
+    assert!(withdrawn["reason"].as_str().unwrap().starts_with("withdrawn by olga before it was applied"));
+    let late = call(&router, Method::POST, &format!("/changes/{change}/revert"), &operator).await;
+    assert_eq!(late.problem(409), "state_conflict");
 
     let audit = world.sources.control.audit(1000).unwrap();
     let outcomes: Vec<_> = audit

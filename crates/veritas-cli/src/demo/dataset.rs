@@ -13,7 +13,7 @@ pub(super) const AUTHORS: u64 = 2_000;
 /// Rows of `verifications`.
 pub(super) const VERIFICATIONS: u64 = 200_000;
 /// The pieces of content that verifications concentrate on, as popular content does.
-pub(super) const VERIFIED_CONTENT: u64 = 1_000;
+pub(super) const VERIFIED_CONTENT: u64 = 300;
 /// Kinds of content.
 pub(super) const KINDS: u64 = 80;
 

@@ -59,7 +59,7 @@ impl Mix {
         feed: 4.0,
         verify: 4.0,
         export: 0.0,
-        verdicts: 2.0,
+        verdicts: 0.6,
         author: 4.0,
         record: 400.0,
     };
